@@ -1,0 +1,101 @@
+"""From a resolved configuration to objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from torch import Tensor, nn
+
+from lossbench import datasets
+from lossbench.config import ConfigError
+from lossbench.lightning.datamodule import DeviceData
+from lossbench.lightning.module import Training
+
+
+def make(config: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+    """Call what ``_target_`` names; a fault becomes one line that says what was wrong."""
+    try:
+        return instantiate(config, *args, **kwargs)
+    except InstantiationException as error:
+        raise ConfigError(reason(error)) from error
+
+
+def reason(error: BaseException) -> str:
+    """The first line of the fault that an instantiation met."""
+    cause = error.__cause__ or error
+    text = str(cause).strip().splitlines()
+    return text[0] if text else type(cause).__name__
+
+
+def make_head(config: Mapping[str, Any], *, dim: int, classes: int) -> nn.Module:
+    return make(config, dim=dim, classes=classes)
+
+
+def make_loss(config: Mapping[str, Any]) -> Callable[[Tensor, Tensor], Tensor]:
+    return make(config)
+
+
+def make_training(config: Mapping[str, Any], *, shape: tuple[int, ...], classes: int) -> Training:
+    """Backbone and head are each built from the seed alone, so every loss starts from the same weights."""
+    seed = config["seed"]
+    torch.manual_seed(2 * seed)
+    backbone = make(config["backbone"])(shape)
+    torch.manual_seed(2 * seed + 1)
+    return Training(
+        backbone,
+        make_head(config["head"], dim=backbone.dim, classes=classes),
+        make_loss(config["loss"]),
+        optimizer=make(config["optimizer"]),
+        schedule=make(config["schedule"]),
+        clip=config["trainer"]["clip"],
+    )
+
+
+def make_data(config: Mapping[str, Any], device: torch.device) -> DeviceData:
+    """The data set on its device; the runs of one process share it."""
+    return _device_data(json.dumps(config["dataset"], sort_keys=True), device)
+
+
+@lru_cache(maxsize=1)
+def _device_data(dataset: str, device: torch.device) -> DeviceData:
+    config = json.loads(dataset)
+    augment = make(config["augment"]) if config.get("augment") else None
+    return DeviceData(
+        datasets.load(make(config["source"])),
+        device=device,
+        augment=augment,
+        augment_evaluation=bool(config.get("augment_evaluation")),
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise ConfigError(f"device={name}: must be auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device=cuda: torch sees no CUDA device; use device=auto or device=cpu")
+    return torch.device(name)
+
+
+def pick_precision(name: str, device: torch.device, backbone: nn.Module) -> str:
+    """fp32 or bf16. ``auto`` takes bf16 for convolutions where the hardware multiplies it natively."""
+    if name not in ("auto", "fp32", "bf16"):
+        raise ConfigError(f"precision={name}: must be auto, fp32 or bf16")
+    if name != "auto":
+        return name
+    convolutions = any(isinstance(layer, nn.Conv2d) for layer in backbone.modules())
+    return "bf16" if convolutions and _native_bf16(device) else "fp32"
+
+
+def _native_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # mkldnn also reports bf16 on CPUs that emulate it slowly: ask for the instructions themselves.
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

@@ -1,0 +1,146 @@
+"""Find every fault of a configuration before any data is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossbench.build import make, pick_device, reason
+from lossbench.config import PARTS, ConfigError
+from lossbench.validate import check_range
+
+
+def check(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> None:
+    """Raise ConfigError with one line per fault of a resolved config.
+
+    Every part is built and called once at a tiny size, so ranges live with the functions they belong to and
+    a user's own loss is held to the same contract: one finite value per sample, inputs left alone.
+
+    choices: option chosen per group, to refuse a preset whose head was overridden.
+    """
+    faults = [*_not_finite(config), *_settings(config), *_preset(config, choices or {})]
+    if not faults:
+        for name, probe in _PROBES.items():
+            faults += _fault(name, lambda probe=probe: probe(config))  # type: ignore[misc]
+    if faults:
+        raise ConfigError("\n".join(dict.fromkeys(faults)))
+
+
+def _fault(name: str, probe: Callable[[], None]) -> list[str]:
+    try:
+        probe()
+    except Exception as error:
+        return [reason(error) if isinstance(error, ValueError) else f"{name}: {reason(error)}"]
+    return []
+
+
+def _not_finite(node: Any, path: str = "") -> Iterator[str]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _not_finite(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, float) and not math.isfinite(node) and not path.startswith(PARTS):
+        yield f"{path}={node}: must be a finite number"
+
+
+def _settings(config: Mapping[str, Any]) -> Iterator[str]:
+    def settings() -> Iterator[tuple[str, Any, dict[str, Any]]]:
+        trainer = config["trainer"]
+        yield "seed", config["seed"], {"low": 0, "high": 2**31, "integer": True}
+        yield "log_every", config["log_every"], {"low": 1, "integer": True}
+        yield "trainer.steps", trainer["steps"], {"low": 1, "integer": True}
+        yield "trainer.batch_size", trainer["batch_size"], {"low": 2, "integer": True}
+        yield "trainer.clip", trainer["clip"], {"low": 0, "open_low": True}
+        yield "trainer.validations", trainer["validations"], {"low": 0, "integer": True}
+
+    for name, value, rule in settings():
+        yield from _fault(name, lambda name=name, value=value, rule=rule: check_range(name, value, **rule))  # type: ignore[misc]
+    if config["trainer"]["weights"] not in ("last", "best"):
+        yield f"trainer.weights={config['trainer']['weights']}: must be last or best"
+    if config["precision"] not in ("auto", "fp32", "bf16"):
+        yield f"precision={config['precision']}: must be auto, fp32 or bf16"
+    yield from _fault("device", lambda: pick_device(config["device"]) and None)
+
+
+def _preset(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
+    preset = config.get("preset")
+    chosen = choices.get("head")
+    if preset and chosen and chosen != preset["head"]:
+        loss = choices.get("loss")
+        yield (
+            f"loss={loss} head={chosen}: the preset {loss} stands for head={preset['head']}; "
+            f"write loss=ce head={chosen} for cross-entropy on that head"
+        )
+
+
+def _probe_dataset(config: Mapping[str, Any]) -> None:
+    make(config["dataset"]["source"])
+    if config["dataset"].get("augment"):
+        augment = make(config["dataset"]["augment"])
+        images = torch.rand(2, 1, 8, 8)
+        if augment(images, torch.Generator().manual_seed(0)).shape != images.shape:
+            raise ValueError("dataset.augment: must return images of the shape it was given")
+
+
+def _probe_backbone(config: Mapping[str, Any]) -> None:
+    backbone = make(config["backbone"])((1, 16, 16)).eval()
+    if backbone(torch.zeros(2, 1, 16, 16)).shape != (2, backbone.dim):
+        raise ValueError(f"backbone: must return embeddings (n, dim) with dim={backbone.dim}")
+
+
+def _probe_head_and_loss(config: Mapping[str, Any]) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        head: nn.Module = make(config["head"], dim=4, classes=3)
+        embedding, target = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    plain, margined = head(embedding), head(embedding, target)
+    for scores in (plain, margined):
+        if scores.shape != (5, 3):
+            raise ValueError(f"head: must return scores (n, classes), got {tuple(scores.shape)} for (5, 3)")
+    _probe_loss(make(config["loss"]), margined.detach(), target)
+
+
+def _probe_loss(loss: Callable[[Tensor, Tensor], Tensor], scores: Tensor, target: Tensor) -> None:
+    before = scores.clone()
+    values = loss(scores, target)
+    if values.shape != target.shape:
+        raise ValueError(f"loss: must return one value per sample, got shape {tuple(values.shape)} for 5 samples")
+    if not torch.isfinite(values).all():
+        raise ValueError("loss: is not finite on ordinary scores")
+    if not torch.equal(scores, before):
+        raise ValueError("loss: writes into its scores; work on a copy")
+
+
+def _probe_optimizer(config: Mapping[str, Any]) -> None:
+    if "lr" in config:
+        check_range("lr", config["lr"], low=0, open_low=True)
+    make(config["optimizer"])([nn.Parameter(torch.zeros(1))])
+
+
+def _probe_schedule(config: Mapping[str, Any]) -> None:
+    schedule = make(config["schedule"])
+    for step in (0, 5, 9):
+        check_range("schedule factor", schedule(step, 10), low=0)
+
+
+def _probe_protocol(config: Mapping[str, Any]) -> None:
+    protocol = config["protocol"]
+    for far in protocol["fars"]:
+        check_range("protocol.fars", far, low=0, high=1, open_low=True, cure="false accept rates")
+    for rank in protocol["ranks"]:
+        check_range("protocol.ranks", rank, low=1, integer=True)
+    check_range("protocol.draws", protocol["draws"], low=1, integer=True)
+    check_range("protocol.seed", protocol["seed"], low=0, integer=True)
+
+
+_PROBES: dict[str, Callable[[Mapping[str, Any]], None]] = {
+    "dataset": _probe_dataset,
+    "backbone": _probe_backbone,
+    "head and loss": _probe_head_and_loss,
+    "optimizer": _probe_optimizer,
+    "schedule": _probe_schedule,
+    "protocol": _probe_protocol,
+}

@@ -1,0 +1,102 @@
+"""The command line: Hydra composes, one line answers a mistake, one table ends a run or a sweep."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from lossbench.config import ConfigError, conf_dir
+from lossbench.mistakes import explain, misplaced_dash
+
+
+def main() -> int:
+    """Exit code 0 if every job ended with a result, 1 otherwise."""
+    mistake = misplaced_dash(sys.argv[1:])
+    if mistake:
+        return _fail(mistake)
+    logging.basicConfig(level=logging.WARNING, format="lossbench: %(message)s")
+    jobs = Jobs()
+    debug = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # Hydra then raises instead of printing its own report, and the answer below is one line.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(jobs.task)()
+    except KeyboardInterrupt:
+        return _fail("stopped; the same command goes on where this run was")
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(explain(error, sys.argv[1:]))
+    return jobs.finish()
+
+
+class Jobs:
+    """The jobs of one command: each is tried, a failure is named and does not stop the others."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Any] = []
+        self.failures: list[tuple[str, str]] = []
+        self.sweep = False
+
+    def task(self, cfg: DictConfig) -> None:
+        from lossbench.run import run
+
+        settings = HydraConfig.get()
+        self.sweep = settings.mode == RunMode.MULTIRUN
+        name = " ".join(settings.overrides.task) or "defaults"
+        if self.sweep:
+            _say(f"job {settings.job.num + 1}: {name}")
+        try:
+            config = OmegaConf.to_container(cfg, resolve=True)
+            self.outcomes.append(run(config, settings.runtime.choices))  # type: ignore[arg-type]
+        except ConfigError as error:
+            self._failed(name, str(error))
+        except Exception as error:
+            traceback.print_exc()
+            self._failed(name, f"{type(error).__name__}: {error}")
+        else:
+            self._announce()
+
+    def _announce(self) -> None:
+        from rich.console import Console
+
+        from lossbench.report.summary import run_summary
+
+        outcome = self.outcomes[-1]
+        if outcome.reused:
+            _say(f"finished before: {outcome.folder} (force=true trains again)")
+        if not self.sweep:
+            Console().print(run_summary(outcome.record, outcome.folder))
+
+    def _failed(self, name: str, why: str) -> None:
+        self.failures.append((name, why))
+        _fail(f"{name}: {why}" if self.sweep else why)
+
+    def finish(self) -> int:
+        """Print the sweep's table; 1 if a job failed."""
+        if self.sweep and (self.outcomes or self.failures):
+            from rich.console import Console
+
+            from lossbench.report.summary import sweep_summary
+
+            records = [outcome.record for outcome in self.outcomes]
+            Console().print(sweep_summary(records, self.failures))
+        return int(bool(self.failures))
+
+
+def _say(text: str) -> None:
+    print(f"lossbench: {text}", flush=True)
+
+
+def _fail(text: str) -> int:
+    for line in text.splitlines():
+        print(f"lossbench: error: {line}", file=sys.stderr, flush=True)
+    return 1

@@ -1,0 +1,108 @@
+"""Where the configuration lives, and what its parts are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+PARTS = ("dataset", "backbone", "head", "loss", "protocol", "optimizer", "schedule", "trainer")
+"""Groups that make a run what it is. Everything else says where and how to run it."""
+
+_RUNNING = ("run_root", "group", "force", "device", "precision", "log_every", "keep_checkpoints")
+_SETTINGS = ("seed", *_RUNNING, "figures", "progress", "preset", "logger", "experiment", "regularizer")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot run: one line per fault, each with its cure."""
+
+
+def conf_dir() -> Path:
+    """The folder of yaml files: inside an installed package, or beside src/ in a checkout."""
+    package = Path(__file__).resolve().parent
+    packaged = package / "conf"
+    return packaged if (packaged / "config.yaml").is_file() else package.parents[1] / "conf"
+
+
+def knobs(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Top-level numbers of the chosen parts: m, s, tau, delta, lr, ..."""
+    return {key: value for key, value in config.items() if key not in _SETTINGS and not isinstance(value, dict)}
+
+
+def knob_owners() -> dict[str, list[str]]:
+    """Top-level names that can be set, each with the options (``head=amsoftmax``) that bring it."""
+    owners: dict[str, list[str]] = {name: ["any run"] for name in _SETTINGS}
+    presets = []
+    for path in sorted(conf_dir().glob("*/*.yaml")):
+        body = _read_yaml(path)
+        if not path.read_text().startswith("# @package _global_"):
+            continue
+        option = f"{path.parent.name}={path.stem}"
+        if isinstance(body.get("preset"), dict):
+            presets.append((option, f"head={body['preset']['head']}"))
+        for key in (key for key, value in body.items() if isinstance(value, int | float)):
+            owners.setdefault(key, []).append(option)
+    for options in owners.values():
+        options += [preset for preset, head in presets if head in options]
+    return owners
+
+
+def part_options(group: str) -> list[str]:
+    """Dotted names of the options that the yaml files of conf/<group>/ have."""
+    bodies = [_read_yaml(path) for path in sorted((conf_dir() / group).glob("*.yaml"))]
+    keys = {key for body in bodies for key, _ in _flatten(body.get(group, body)) if "_target_" not in key}
+    return sorted(f"{group}.{key}" for key in keys if key.split(".")[-1] not in ("_partial_", "defaults"))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(OmegaConf.load(path), resolve=False) or {}  # type: ignore[return-value]
+
+
+def part_name(group: str, part: Mapping[str, Any]) -> str:
+    """Name of a resolved part: the yaml of conf/<group>/ that it agrees with, else its function's name.
+
+    Resolved parts decide, not the option that was typed: ``head=amsoftmax loss=ce`` and
+    ``loss=amsoftmax`` are one and the same run and must carry one name.
+    """
+    given = dict(_flatten(part))
+    matches = [
+        (len(fixed), name) for name, targets, fixed in _yaml_parts(group) if _agrees(given, targets, fixed)
+    ]
+    if matches:
+        return max(matches, key=lambda match: (match[0], match[1]))[1]
+    return str(part.get("_target_", group)).rpartition(".")[2]
+
+
+def _agrees(given: dict[str, Any], targets: dict[str, Any], fixed: dict[str, Any]) -> bool:
+    own = {key: value for key, value in given.items() if key.endswith("_target_")}
+    return own == targets and all(given.get(key) == value for key, value in fixed.items())
+
+
+@lru_cache
+def _yaml_parts(group: str) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """(name, entries that name code, string and number entries without interpolation) per yaml file."""
+    parts = []
+    for path in sorted((conf_dir() / group).glob("*.yaml")):
+        body = _read_yaml(path)
+        flat = dict(_flatten(body.get(group, body)))
+        targets = {key: value for key, value in flat.items() if key.endswith("_target_")}
+        kind = {key: value for key, value in flat.items() if not _tunable(group, value)}
+        if targets:
+            parts.append((path.stem, targets, kind))
+    return parts
+
+
+def _tunable(group: str, value: object) -> bool:
+    # In losses a constant is what tells ce from temperature; elsewhere numbers are options of one part.
+    return "${" in str(value) or (group != "loss" and not isinstance(value, str))
+
+
+def _flatten(node: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, node

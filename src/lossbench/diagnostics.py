@@ -1,0 +1,88 @@
+"""What a training step says about a head: cosines, margins, and the loss to expect before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@runtime_checkable
+class Observable(Protocol):
+    """A head whose cosines and untrained scores can be looked at."""
+
+    def cosine(self, embedding: Tensor) -> Tensor: ...
+
+    def untrained_scores(self, cosine: Tensor, target: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class ExpectedLoss:
+    """Mean initial loss, and its standard deviation from one drawing of prototypes to the next."""
+
+    mean: float
+    spread: float
+
+    def agrees(self, measured: float) -> bool:
+        """Whether a measured first loss is within five per cent or four spreads of the mean."""
+        return abs(measured - self.mean) <= max(0.05 * abs(self.mean), 4 * self.spread)
+
+
+def random_cosines(n: int, classes: int, dim: int, rng: np.random.Generator) -> Float[Tensor, "n c"]:
+    """Cosines between a fixed direction and random directions in ``dim`` dimensions.
+
+    The squared cosine follows Beta(1/2, (dim - 1)/2), so no prototype has to be drawn.
+    """
+    sign = rng.choice([-1.0, 1.0], size=(n, classes))
+    squared = rng.beta(0.5, (dim - 1) / 2, size=(n, classes)) if dim > 1 else 1.0
+    return torch.from_numpy(sign * np.sqrt(squared))
+
+
+def expected_initial_loss(
+    head: Observable,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    *,
+    dim: int,
+    classes: int,
+    draws: int = 64,
+    targets: int = 16,
+) -> ExpectedLoss:
+    """Loss of an untrained head: Monte Carlo over random prototypes, exact where scores start at zero.
+
+    log C for cross-entropy on a linear head, (C - 1) delta for the hinge; for cosine heads about
+    log C + s²/(2 dim), plus s m under an additive margin.
+    """
+    rng = np.random.default_rng(0)
+    cosine = random_cosines(draws, classes, dim, rng)
+    samples = torch.stack([_losses(head, loss, cosine, rng) for _ in range(targets)])
+    per_draw = samples.mean(0)
+    return ExpectedLoss(per_draw.mean().item(), per_draw.std().item() if draws > 1 else 0.0)
+
+
+def _losses(head: Observable, loss: Callable, cosine: Tensor, rng: np.random.Generator) -> Tensor:
+    target = torch.from_numpy(rng.integers(cosine.shape[1], size=len(cosine)))
+    return loss(head.untrained_scores(cosine, target), target)
+
+
+def cosine_statistics(
+    cosine: Float[Tensor, "n c"], margined: Float[Tensor, "n c"], target: Int[Tensor, " n"]
+) -> dict[str, Tensor]:
+    """Means over a batch, from plain cosines and margined training scores.
+
+    target_cosine: cosine to the own class. cosine_gap: that minus the best wrong class's cosine.
+    margin_satisfied: share of samples whose margined target score is above all others.
+    """
+    column = target[:, None]
+    own = cosine.gather(1, column).squeeze(1)
+    statistics = {"target_cosine": own.mean()}
+    if cosine.shape[1] > 1:
+        wrong = cosine.scatter(1, column, -torch.inf).amax(1)
+        rival = margined.scatter(1, column, -torch.inf).amax(1)
+        statistics["cosine_gap"] = (own - wrong).mean()
+        statistics["margin_satisfied"] = (margined.gather(1, column).squeeze(1) > rival).float().mean()
+    return statistics

@@ -1,0 +1,77 @@
+"""A trained model on the splits of its data set: every protocol, one set of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossbench.lightning.datamodule import Batches, DeviceData
+from lossbench.lightning.module import Training
+from lossbench.protocols import Evaluation, classification, identification, verification
+
+
+@torch.no_grad()
+def embed(backbone: nn.Module, rows: Tensor, *, precision: str, batch_size: int = 1024) -> Tensor:
+    """Embeddings (n, d) float32 of raw rows (n, ...), as the model sees them without augmentation."""
+    labels = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
+    backbone.eval()
+    with torch.autocast(rows.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        return torch.cat([backbone(part).float() for part, _ in Batches(rows, labels, batch_size)])
+
+
+@torch.no_grad()
+def evaluate(
+    module: Training, data: DeviceData, role: str, *, protocol: Mapping[str, Any], tau: float, precision: str
+) -> Evaluation:
+    """Metrics of ``role`` ('val' or 'test'), named ``role/metric``, with details and curves.
+
+    tau: temperature that the training loss divides scores by; stated probabilities are softmax(scores / tau).
+    """
+    metrics: dict[str, float | None] = {}
+    details: dict[str, Any] = {"undefined": {}}
+    curves = {}
+    for name, part in _parts(module, data, role, protocol=protocol, tau=tau, precision=precision):
+        metrics |= {f"{role}/{key}": value for key, value in part.metrics.items()}
+        undefined = part.details["undefined"]
+        details["undefined"] |= {f"{role}/{key}": why for key, why in undefined.items()}
+        # Facts about one metric stand under its full name, facts about the protocol under the protocol's.
+        facts = {key: value for key, value in part.details.items() if key != "undefined"}
+        details |= {f"{role}/{key}": facts.pop(key) for key in part.metrics if key in facts}
+        details[f"{role}/{name}"] = facts
+        curves |= part.curves
+    return Evaluation(metrics, details, curves)
+
+
+def _parts(
+    module: Training, data: DeviceData, role: str, *, protocol: Mapping[str, Any], tau: float, precision: str
+) -> Iterator[tuple[str, Evaluation]]:
+    embeddings: dict[int, Tensor] = {}
+
+    def embedded(rows: Tensor) -> Tensor:
+        # A closed set is classified and verified on the same rows.
+        if id(rows) not in embeddings:
+            embeddings[id(rows)] = embed(module.backbone, rows, precision=precision)
+        return embeddings[id(rows)]
+
+    closed = data.rows(role)
+    if closed is not None:
+        yield "classification", classification(module.head(embedded(closed[0])), closed[1], tau=tau)
+    pairs = data.verification_rows(role)
+    if pairs is not None:
+        embedding, label = embedded(pairs[0]), pairs[1]
+        yield "verification", verification(embedding, label, fars=tuple(protocol["fars"]))
+        others = data.rows("distractors") if role == "test" else None
+        yield (
+            "identification",
+            identification(
+                embedding,
+                label,
+                distractors=None if others is None else embedded(others[0]),
+                ranks=tuple(protocol["ranks"]),
+                draws=protocol["draws"],
+                seed=protocol["seed"],
+            ),
+        )

@@ -1,0 +1,38 @@
+"""Exact evaluation as pure functions of tensors: definitions, ties and edge cases live here."""
+
+from lossbench.functional.classification import Calibration, calibration, log_confidence, target_rank
+from lossbench.functional.cmc import CmcCurve, cmc_curve, rank_at
+from lossbench.functional.pairs import pair_roc
+from lossbench.functional.roc import RocCounts, RocCurve, roc_curve
+from lossbench.functional.roc_summary import (
+    FARS,
+    RocPoints,
+    TarAtFar,
+    area_under_curve,
+    equal_error_rate,
+    far_name,
+    tar_at_far,
+    thin,
+)
+
+__all__ = [
+    "FARS",
+    "Calibration",
+    "CmcCurve",
+    "RocCounts",
+    "RocCurve",
+    "RocPoints",
+    "TarAtFar",
+    "area_under_curve",
+    "calibration",
+    "cmc_curve",
+    "equal_error_rate",
+    "far_name",
+    "log_confidence",
+    "pair_roc",
+    "rank_at",
+    "roc_curve",
+    "tar_at_far",
+    "target_rank",
+    "thin",
+]

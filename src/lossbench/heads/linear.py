@@ -1,0 +1,39 @@
+"""The linear classifier: scores are inner products with one template per class, plus a bias."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lossbench.validate import check_range
+
+
+class LinearHead(nn.Module):
+    """scores = W x + b. Targets change nothing: a linear head has no margin.
+
+    Weights start at N(0, 0.01²) and biases at 0, so that an untrained head gives nearly equal scores.
+    """
+
+    def __init__(self, dim: int, classes: int, bias: bool = True) -> None:
+        super().__init__()
+        check_range("dim", dim, low=1, integer=True)
+        check_range("classes", classes, low=1, integer=True)
+        self.weight = nn.Parameter(torch.randn(classes, dim) * 0.01)
+        self.bias = nn.Parameter(torch.zeros(classes)) if bias else None
+
+    def forward(
+        self, embedding: Float[Tensor, "n d"], target: Int[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "n c"]:
+        return F.linear(embedding, self.weight, self.bias)
+
+    def cosine(self, embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
+        """Cosine between each embedding and each class weight; the bias plays no part."""
+        return F.linear(F.normalize(embedding), F.normalize(self.weight))
+
+    def untrained_scores(
+        self, cosine: Float[Tensor, "n c"], target: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n c"]:
+        """Scores to expect before training: all zero, wherever the prototypes point."""
+        return torch.zeros_like(cosine)

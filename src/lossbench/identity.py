@@ -1,0 +1,57 @@
+"""What makes two runs the same run: a digest of everything that can change their numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lossbench.config import PARTS, knobs, part_name
+
+RECIPE = 1
+"""Raised by hand whenever the same configuration and data would give other numbers."""
+
+
+def run_id(config: Mapping[str, Any], fingerprint: str) -> str:
+    """Hex sha256 of the parts and the seed of a resolved config, the data's fingerprint and RECIPE.
+
+    Top-level knobs act only through the parts that refer to them, so the parts alone are hashed. Key order
+    and null entries do not count: an option added later as null keeps the ids of older runs.
+    """
+    parts = {name: config.get(name) for name in (*PARTS, "regularizer", "seed")}
+    content = {"config": _canonical(parts), "data": fingerprint, "recipe": RECIPE}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(node: Any) -> Any:
+    """Drop nulls and empty groups; write 1 and 1.0 alike."""
+    if isinstance(node, Mapping):
+        items = {str(key): _canonical(value) for key, value in node.items()}
+        return {key: value for key, value in items.items() if value is not None and value != {}}
+    if isinstance(node, list | tuple):
+        return [_canonical(value) for value in node]
+    if isinstance(node, int | float) and not isinstance(node, bool):
+        return float(node)
+    return node
+
+
+def run_names(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Names for tables, folders and trackers, from the resolved parts."""
+    names: dict[str, Any] = {
+        part: part_name(part, config[part]) for part in ("dataset", "backbone", "head", "loss")
+    }
+    return names | {"knobs": {key: value for key, value in knobs(config).items() if key != "lr"}}
+
+
+def run_folder(config: Mapping[str, Any], identity: str) -> Path:
+    """<run_root>/<group>/<dataset>-<head>-<loss>-<knobs>-seed<seed>-<first eight digits of the id>."""
+    names = run_names(config)
+    words = [names["dataset"], names["head"], names["loss"]]
+    words += [f"{key}{value}" for key, value in names["knobs"].items()]
+    words += [f"seed{config['seed']}", identity[:8]]
+    name = "-".join(re.sub(r"[^\w.]+", "_", str(word)) for word in words)
+    return Path(config["run_root"]).expanduser() / str(config["group"]) / name

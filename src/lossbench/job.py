@@ -1,0 +1,128 @@
+"""Carry out one run in its folder: train, evaluate, write everything, the record last."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lossbench import build
+from lossbench.environment import environment, peak_memory_mb, reset_peak_memory
+from lossbench.evaluation import evaluate
+from lossbench.identity import run_names
+from lossbench.lightning.datamodule import DeviceData, InMemory
+from lossbench.lightning.fit import Fitted, checkpoint_step, fit, load_weights
+from lossbench.lightning.module import Training
+from lossbench.lightning.tracking import Tracking
+from lossbench.protocols import Evaluation
+from lossbench.records import Record, write_record
+from lossbench.report.figures import run_figures
+
+
+def execute(config: Mapping[str, Any], identity: str, folder: Path) -> Record:
+    """Train (or resume) and evaluate a checked configuration; returns the record it wrote."""
+    started = time.perf_counter()
+    reset_peak_memory()
+    resume = checkpoint_step(folder)
+    device = build.pick_device(config["device"])
+    data = build.make_data(config, device)
+    module = build.make_training(config, shape=data.shape, classes=data.dataset.classes).to(device)
+    precision = build.pick_precision(config["precision"], device, module.backbone)
+    names = run_names(config)
+    resume_step = None if resume is None else resume[1] - 1
+    with Tracking(folder, config, names, identity, resume_step) as tracking:
+        fitted, train_seconds = _train(module, data, folder, config, precision, tracking, resume)
+        val, test = _evaluate(module, data, config, precision)
+        record = Record(
+            id=identity,
+            config=dict(config),
+            metrics=val.metrics | test.metrics,
+            details=names | _details(fitted, val, test),
+            intervals={},
+            cost={
+                "seconds": time.perf_counter() - started,
+                "train_seconds": train_seconds,
+                "peak_memory_mb": peak_memory_mb(device),
+            },
+            split=_split(data),
+            environment=environment(device, precision) | {"resumed": resume is not None},
+        )
+        np.savez_compressed(folder / "curves.npz", **test.curves)  # type: ignore[arg-type]
+        figures = _figures(folder, record, test, tracking) if config["figures"] else {}
+        tracking.log_result(record.metrics, test.curves, figures)
+    write_record(folder, record)
+    if not config["keep_checkpoints"]:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return record
+
+
+def _train(
+    module: Training,
+    data: DeviceData,
+    folder: Path,
+    config: Mapping[str, Any],
+    precision: str,
+    tracking: Tracking,
+    resume: tuple[Path, int] | None,
+) -> tuple[Fitted, float]:
+    started = time.perf_counter()
+    trainer = config["trainer"]
+    fitted = fit(
+        module,
+        InMemory(data, batch_size=trainer["batch_size"], seed=config["seed"]),
+        folder,
+        steps=trainer["steps"],
+        validations=trainer["validations"],
+        precision=precision,
+        seed=config["seed"],
+        loggers=tracking.loggers,
+        log_every=config["log_every"],
+        progress=config["progress"],
+        resume=None if resume is None else resume[0],
+    )
+    best = folder / "checkpoints" / "best.ckpt"
+    if trainer["weights"] == "best" and best.exists():
+        load_weights(module, best)
+    module.to(data.device).eval()
+    return fitted, time.perf_counter() - started
+
+
+def _figures(folder: Path, record: Record, test: Evaluation, tracking: Tracking) -> dict[str, Path]:
+    paths = run_figures(folder / "figures", record, test.curves, tracking.history)
+    return {path.stem: path for path in paths if path.suffix == ".png"}
+
+
+def _evaluate(
+    module: Training, data: DeviceData, config: Mapping[str, Any], precision: str
+) -> tuple[Evaluation, Evaluation]:
+    tau = float(config["loss"].get("tau", 1.0))
+    val, test = (
+        evaluate(module, data, role, protocol=config["protocol"], tau=tau, precision=precision)
+        for role in ("val", "test")
+    )
+    return val, test
+
+
+def _details(fitted: Fitted, val: Evaluation, test: Evaluation) -> dict[str, Any]:
+    expected = fitted.expected_loss
+    return {
+        **val.details,
+        **test.details,
+        "undefined": val.details["undefined"] | test.details["undefined"],
+        "steps": fitted.steps,
+        "initial_loss": {
+            "measured": fitted.initial_loss,
+            "expected": None if expected is None else expected.mean,
+            "spread": None if expected is None else expected.spread,
+        },
+    }
+
+
+def _split(data: DeviceData) -> dict[str, Any]:
+    """Who was in which role: identity names, or their number and digest where they are many."""
+    roles = {role: split.describe() for role, split in data.dataset.splits.items()}
+    return {"sha256": data.dataset.sha256, "open_set": data.dataset.open_set, "roles": roles}

@@ -1,0 +1,162 @@
+"""What happens around the training loop: seeding, diagnostics, the progress bar."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lossbench.diagnostics import ExpectedLoss, Observable, cosine_statistics, expected_initial_loss
+from lossbench.lightning.module import Training
+
+log = logging.getLogger(__name__)
+
+
+class Diverged(RuntimeError):
+    """Training met a loss that is not finite."""
+
+
+class SeedEpochs(pl.Callback):
+    """Seed torch from (seed, epoch): dropout is the same for every loss, and after a resume."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        torch.manual_seed(1_000_003 * self.seed + trainer.current_epoch + 500_009)
+
+
+class KeepLast(pl.Callback):
+    """Write last.ckpt at the end of an epoch, at most every ``seconds``; a kill never leaves half a file.
+
+    Epochs are the only points to go on from, and what follows one depends on (seed, epoch) alone.
+    """
+
+    def __init__(self, folder: Path, seconds: float = 5.0) -> None:
+        self.path = folder / "last.ckpt"
+        self.seconds = seconds
+        self._saved = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        done = trainer.global_step >= trainer.max_steps
+        if done or time.monotonic() - self._saved >= self.seconds:
+            partial = self.path.with_suffix(".tmp")
+            trainer.save_checkpoint(partial)
+            partial.replace(self.path)
+            self._saved = time.monotonic()
+
+
+class Diagnostics(pl.Callback):
+    """Log loss, cosines, margin, gradient norm and learning rate every ``every`` steps and at the last.
+
+    At step 0 the measured loss is held against the one to expect of this head and loss: a wrong scale,
+    a skipped softmax or permuted features show here, before any time is spent.
+    """
+
+    def __init__(self, every: int, classes: int, dim: int) -> None:
+        self.every = every
+        self.classes = classes
+        self.dim = dim
+        self.expected: ExpectedLoss | None = None
+        self.initial_loss: float | None = None
+        self._lr = 0.0
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
+        if self._due(trainer, trainer.global_step):
+            self._lr = trainer.optimizers[0].param_groups[0]["lr"]
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step - 1
+        if not self._due(trainer, step):
+            return
+        values = self._measure(module, outputs, batch[1])
+        if step == 0:
+            self._check_initial_loss(module, values["train/loss"])
+        for logger in trainer.loggers:
+            logger.log_metrics(values | {"epoch": trainer.current_epoch}, step=step)
+        if not math.isfinite(values["train/loss"]):
+            raise Diverged(
+                f"loss={values['train/loss']} at step {step} (gradient norm {values['train/grad_norm']:.3g}): "
+                "training diverged; lower lr, m or s"
+            )
+
+    def _due(self, trainer: pl.Trainer, step: int) -> bool:
+        return step % self.every == 0 or step == trainer.max_steps - 1
+
+    def _measure(self, module: Training, outputs: dict[str, Any], target: torch.Tensor) -> dict[str, float]:
+        values = {"loss": outputs["loss"], "grad_norm": module.grad_norm}
+        if isinstance(module.head, Observable):
+            with torch.no_grad(), torch.autocast(target.device.type, enabled=False):
+                cosine = module.head.cosine(outputs["embedding"])
+                values |= cosine_statistics(cosine, outputs["scores"], target)
+        return {f"train/{name}": float(value) for name, value in values.items()} | {"train/lr": self._lr}
+
+    def _check_initial_loss(self, module: Training, measured: float) -> None:
+        self.initial_loss = measured
+        if not isinstance(module.head, Observable):
+            return
+        with torch.no_grad():
+            self.expected = expected_initial_loss(
+                module.head, module.loss, dim=self.dim, classes=self.classes
+            )
+        if not self.expected.agrees(measured):
+            log.warning(
+                "initial loss %.3f, expected %.3f +- %.3f for this head and loss: check the labels, the scale "
+                "and what the loss is given before trusting this run",
+                measured,
+                self.expected.mean,
+                self.expected.spread,
+            )
+
+
+class ProgressBar(pl.Callback):
+    """One bar over all steps, with the last loss and validation figures."""
+
+    def __init__(self, every: int = 20) -> None:
+        self.every = every
+        self._progress: Progress | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        columns = (
+            TextColumn("  training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )
+        self._progress = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
+        self._progress.start()
+        self._task = self._progress.add_task("", total=trainer.max_steps, completed=trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        step = trainer.global_step
+        if self._progress is not None and (step % self.every == 0 or step == trainer.max_steps):
+            text = f"loss {float(outputs['loss']):.3f}"
+            text += "".join(
+                f"  {name} {float(value):.3f}"
+                for name, value in trainer.callback_metrics.items()
+                if name in ("val/auc", "val/eer")
+            )
+            self._progress.update(self._task, completed=step, description=text)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

@@ -1,0 +1,154 @@
+"""One in-memory datamodule for every data set: a batch is one index operation plus whole-batch augmentation."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lossbench.datasets import Dataset
+
+Augment = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class DeviceData:
+    """The rows of a data set on a device, stored as they come (uint8 images stay uint8).
+
+    With ``augment_evaluation`` every split but train is distorted once, from a fixed seed. Nothing here
+    depends on a run's seed, so the runs of a sweep share one.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        device: torch.device,
+        augment: Augment | None = None,
+        augment_evaluation: bool = False,
+    ) -> None:
+        self.dataset = dataset
+        self.device = device
+        self.augment = augment
+        self.augment_evaluation = augment_evaluation
+        self._rows: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row as the backbone sees it: (channels, height, width) or (d,)."""
+        shape = self.dataset.shape
+        return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
+
+    def rows(self, role: str) -> tuple[Tensor, Tensor] | None:
+        """Rows and labels of one split, or None if the data set has no such split."""
+        if role not in self.dataset.splits:
+            return None
+        if role not in self._rows:
+            self._rows[role] = self._load(role)
+        return self._rows[role]
+
+    def verification_rows(self, role: str) -> tuple[Tensor, Tensor] | None:
+        """Rows that verification and identification read for ``role`` ('val' or 'test')."""
+        return self.rows(f"{role}_open" if self.dataset.open_set else role)
+
+    def _load(self, role: str) -> tuple[Tensor, Tensor]:
+        split = self.dataset.splits[role]
+        data = torch.from_numpy(split.data)
+        if data.ndim == 4:
+            data = data.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        data, labels = data.to(self.device), torch.from_numpy(split.labels).to(self.device)
+        if role != "train" and self.augment and self.augment_evaluation:
+            # Seeded by the role, so that no two splits share their distortions.
+            data = distort(data, self.augment, seed=zlib.crc32(role.encode()))
+        return data, labels
+
+
+class InMemory(pl.LightningDataModule):
+    """Batches of a data set on the device.
+
+    Batches and augmentation follow from (seed, epoch) alone, so every loss sees the same ones and a resumed
+    run goes on exactly.
+    """
+
+    def __init__(self, data: DeviceData, *, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.data = data
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def train_dataloader(self) -> Batches:
+        rows = self.data.rows("train")
+        assert rows is not None  # Dataset refuses to be made without a train split
+        return Batches(*rows, self.batch_size, self.seed, self.data.augment, epoch=self._epoch)
+
+    def val_dataloader(self) -> list[Batches]:
+        rows = self.data.verification_rows("val")
+        return [] if rows is None else [Batches(*rows, batch_size=1024)]
+
+    def _epoch(self) -> int:
+        return self.trainer.current_epoch if self.trainer else 0
+
+
+class Batches:
+    """Batches of one epoch. With a seed: shuffled, augmented, the last short batch left out."""
+
+    def __init__(
+        self,
+        rows: Tensor,
+        labels: Tensor,
+        batch_size: int,
+        seed: int | None = None,
+        augment: Augment | None = None,
+        epoch: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.rows = rows
+        self.labels = labels
+        self.batch_size = min(batch_size, len(labels))
+        self.seed = seed
+        self.augment = augment
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        full, rest = divmod(len(self.labels), self.batch_size)
+        return full if self.seed is not None else full + bool(rest)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.seed is None:
+            yield from self._in_order()
+            return
+        # Two streams, so that an augmentation more or fewer never changes the batches.
+        seed = 1_000_003 * self.seed + self.epoch()
+        order = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed))
+        order = order.to(self.rows.device)
+        generator = torch.Generator(self.rows.device).manual_seed(seed + 1)
+        for batch in range(len(self)):
+            index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            images = to_float(self.rows[index])
+            if self.augment is not None:
+                images = self.augment(images, generator)
+            yield centre(images), self.labels[index]
+
+    def _in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for rows, labels in zip(
+            self.rows.split(self.batch_size), self.labels.split(self.batch_size), strict=True
+        ):
+            yield centre(to_float(rows)), labels
+
+
+def to_float(rows: Tensor) -> Tensor:
+    """uint8 0..255 to float32 0..1; vectors pass."""
+    return rows.float().div_(255) if rows.dtype == torch.uint8 else rows
+
+
+def centre(rows: Tensor) -> Tensor:
+    """Images from [0, 1] to [-1, 1]; vectors pass."""
+    return rows.mul(2).sub_(1) if rows.ndim == 4 else rows
+
+
+def distort(rows: Tensor, augment: Augment, *, seed: int, block: int = 4096) -> Tensor:
+    """uint8 images after one augmentation drawn from ``seed``, as uint8."""
+    generator = torch.Generator(rows.device).manual_seed(seed)
+    parts = [augment(to_float(part), generator).mul(255).round_().byte() for part in rows.split(block)]
+    return torch.cat(parts).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,75 @@
+"""Mistakes on the command line, each answered in one line that shows the right form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from lossbench.config import knob_owners, part_options
+
+_HYDRA_FLAGS = (
+    "--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun",
+    "--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun", "--info",
+)  # fmt: skip
+
+
+def misplaced_dash(arguments: Sequence[str]) -> str | None:
+    """The answer to ``-m 0.35`` or ``--m=0.35``: Hydra takes both for its multirun flag."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument in ("-m", "--multirun", "--m") and re.fullmatch(r"[-+.\d][\d.eE+-]*", following):
+            return f"{argument} {following}: -m starts a sweep; the margin is set without a dash: m={following}"
+        option, _, value = argument.partition("=")
+        if option.startswith("--") and option not in _HYDRA_FLAGS:
+            right = f"{option.lstrip('-')}={value or following or '...'}"
+            return f"{argument}: options of lossbench have no dashes: {right}"
+    return None
+
+
+def explain(error: BaseException, arguments: Sequence[str]) -> str:
+    """One line for what Hydra or the operating system refused."""
+    text = str(error).strip()
+    unknown = re.search(r"[Cc]ould not override '([^']+)'", text)
+    missing = re.search(r"Could not find '([^']+)/([^'/]+)'", text)
+    if type(error).__name__ == "OverrideParseException":
+        return _unparsed(arguments) or " ".join(text.split())
+    if missing:
+        options = [name for name in getattr(error, "options", None) or [] if name]
+        return f"{missing[1]}={missing[2]}: no such {missing[1]}; {_among(missing[2], options)}"
+    if unknown and "No match in the defaults list" not in text:
+        return _unknown_key(unknown[1])
+    if "Ambiguous value for argument" in text:
+        return f"{text.split(chr(39))[1]}: several values are a sweep: add -m"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}; set run_root to a folder that can be written"
+    return " ".join(text.split()) or type(error).__name__
+
+
+def _unparsed(arguments: Sequence[str]) -> str | None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create()
+    for argument in (word for word in arguments if not word.startswith("-")):
+        try:
+            parser.parse_override(argument)
+        except Exception:
+            name, equals, value = argument.partition("=")
+            if not equals:
+                return f"{argument}: options are written name=value"
+            if "~" in value:
+                return f"{argument}: write $HOME instead of ~ (no shell expands it here): {name}=$HOME..."
+            return f"{argument}: quote a value with spaces, brackets or signs twice: '{name}=\"{value}\"'"
+    return None
+
+
+def _unknown_key(key: str) -> str:
+    owners = knob_owners()
+    if key in owners:
+        return f"{key}: the chosen head and loss take no {key}; these do: {', '.join(owners[key])}"
+    options = part_options(key.partition(".")[0]) if "." in key else sorted(owners)
+    return f"{key}: no such option; {_among(key, options)}; --cfg job shows those of your choice"
+
+
+def _among(word: str, options: Sequence[str]) -> str:
+    close = get_close_matches(word, options, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(options)}"

@@ -1,0 +1,40 @@
+"""What every protocol returns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results of one protocol on one split, ready for json (metrics, details) and npz (curves).
+
+    metrics: name without the split's prefix -> number, None where undefined.
+    details: what the numbers rest on; ``details["undefined"]`` gives the reason for each None.
+    curves: name -> (points,) array.
+    """
+
+    metrics: dict[str, float | None]
+    details: dict[str, Any]
+    curves: dict[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        missing = {name for name, value in self.metrics.items() if value is None}
+        if missing != set(self.details.get("undefined", {})):
+            raise ValueError(f"undefined metrics {sorted(missing)} and the reasons given do not agree")
+
+
+def finite(value: float) -> float | None:
+    """Return ``value``, or None where json has no word for it (NaN, infinity)."""
+    return value if math.isfinite(value) else None
+
+
+def defined(values: Mapping[str, tuple[float, str | None]]) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Split name -> (number, reason) into metrics, None where there is a reason, and the reasons."""
+    metrics = {name: value if reason is None else None for name, (value, reason) in values.items()}
+    return metrics, {name: reason for name, (_, reason) in values.items() if reason is not None}

@@ -1,0 +1,45 @@
+"""Closed-set identification: is the probe's identity among the best of the gallery?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from lossbench.functional import cmc_curve, rank_at
+from lossbench.protocols.evaluation import Evaluation, defined
+
+_CURVE = 100
+
+
+def identification(
+    embedding: Tensor,
+    label: Tensor,
+    *,
+    distractors: Tensor | None = None,
+    ranks: Sequence[int] = (1, 5, 10, 20, 50, 100),
+    draws: int = 10,
+    seed: int = 0,
+) -> Evaluation:
+    """Return cmc_* at each rank, mean over draws of one gallery image per identity.
+
+    embedding: (n, d). label: (n,) integers, negative for distractors. distractors: (m, d) more of them.
+
+    details: gallery (entries), probes (of each draw), distractors, draws, seed. curves: cmc_rank, cmc_rate
+    at ranks 1 .. 100 or the largest asked for. Undefined where no identity has two images; a rank as large
+    as the gallery gives 1. Raises ValueError as ``cmc_curve`` does.
+    """
+    longest = max(_CURVE, *ranks) if ranks else _CURVE
+    curve = cmc_curve(embedding, label, distractors=distractors, ranks=longest, draws=draws, seed=seed)
+    metrics, undefined = defined({f"cmc_{rank}": (rank_at(curve, rank), curve.reason) for rank in ranks})
+    details = {
+        "gallery": curve.gallery,
+        "probes": curve.probes,
+        "distractors": curve.distractors,
+        "draws": curve.draws,
+        "seed": seed,
+        "undefined": undefined,
+    }
+    curves = {"cmc_rank": np.arange(1, longest + 1), "cmc_rate": curve.rates.cpu().numpy()}
+    return Evaluation(metrics, details, curves)

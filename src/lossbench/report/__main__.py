@@ -1,0 +1,134 @@
+"""``python -m lossbench.report RUNS...``: one table, its CSV files and its figures over finished runs."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lossbench.records import RecordError, read_curves, read_records
+
+if TYPE_CHECKING:
+    from lossbench.report.groups import Group
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit status: 0, 1 where no record could be read, 2 for a wrong option."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    broken: list[RecordError] = []
+    found = read_records(options.runs, on_broken=broken.append)
+    for error in broken:
+        print(f"left out: {error}", file=sys.stderr)
+    if not found:
+        if not broken:
+            print(
+                f"no finished run under {', '.join(map(str, options.runs))}: no result.json", file=sys.stderr
+            )
+        return 1
+
+    # Only now: --help and a wrong path should answer at once.
+    from lossbench.report.groups import group_records
+    from lossbench.report.table import choose_metrics
+
+    records = [record for _, record in found]
+    try:
+        metrics = choose_metrics(records, options.metrics)
+    except ValueError as error:
+        parser.error(f"--metrics: {error}")
+    groups = group_records(records)
+    out = options.out or _default_out(options.runs[0])
+    _print_table(groups, metrics)
+    written = _write_tables(out, groups, metrics, arguments)
+    if not options.no_figures:
+        written += _write_figures(out, groups, {id(record): folder for folder, record in found})
+    print(f"wrote {', '.join(path.name for path in written)} to {out}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lossbench.report",
+        description="Tables (mean and 95 % confidence interval over seeds) and figures over finished runs.",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUNS", help="run folders, or folders of them")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: RUNS/report)")
+    parser.add_argument(
+        "--metrics",
+        type=lambda text: [name.strip() for name in text.split(",") if name.strip()],
+        default=[],
+        metavar="A,B",
+        help="columns, such as eer,val/auc (default: accuracy, TAR@FAR=1e-2 and 1e-3, EER, rank-1)",
+    )
+    parser.add_argument("--no-figures", action="store_true", help="tables only")
+    return parser
+
+
+def _default_out(runs: Path) -> Path:
+    return (runs.parent if runs.is_file() else runs) / "report"
+
+
+def _print_table(groups: Sequence[Group], metrics: Sequence[str]) -> None:
+    from rich.console import Console
+
+    from lossbench.report.table import rich_table
+
+    console = Console()
+    table = rich_table(groups, metrics)
+    if not console.is_terminal:
+        # A file or a pipe has no width to keep to: nothing is folded or cut.
+        console.width = max(80, console.measure(table, options=console.options.update(width=10_000)).maximum)
+    console.print(table)
+
+
+def _write_tables(
+    out: Path, groups: Sequence[Group], metrics: Sequence[str], arguments: Sequence[str]
+) -> list[Path]:
+    from lossbench.report.export import runs_csv, table_csv
+    from lossbench.report.table import markdown_table
+
+    texts = {
+        "table.md": markdown_table(groups, metrics, arguments),
+        "table.csv": table_csv(groups, metrics),
+        "runs.csv": runs_csv(groups),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8", newline="\n")
+    return [out / name for name in texts]
+
+
+def _write_figures(out: Path, groups: Sequence[Group], folders: dict[int, Path]) -> list[Path]:
+    """roc and cmc; with more than one dataset, a pair for each: ``roc_lfw.png``."""
+    from lossbench.report.figures import write_curve_figures
+    from lossbench.report.groups import curve_labels
+
+    tasks: dict[str, list[Group]] = defaultdict(list)
+    for group in groups:
+        tasks[group.part("dataset")].append(group)
+    written = []
+    for task, members in tasks.items():
+        curves = {
+            label: [_curves_or_none(folders[id(run)]) for run in group.runs]
+            for label, group in zip(curve_labels(members), members, strict=True)
+        }
+        suffix = f"_{re.sub(r'[^A-Za-z0-9.-]+', '-', task)}" if len(tasks) > 1 else ""
+        written += write_curve_figures(out, curves, task, suffix)
+    return written
+
+
+def _curves_or_none(folder: Path) -> dict:
+    try:
+        return read_curves(folder)
+    except RecordError as error:
+        print(f"left out: {error}", file=sys.stderr)
+        return {}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

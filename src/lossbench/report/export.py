@@ -1,0 +1,78 @@
+"""The same numbers for programs: ``table.csv`` (one row per configuration) and ``runs.csv`` (one per run)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lossbench.records import Record
+from lossbench.report.groups import Group, format_differs
+from lossbench.report.names import format_knobs
+
+_PARTS = ("dataset", "backbone", "head", "loss")
+
+
+def table_csv(groups: Sequence[Group], metrics: Sequence[str]) -> str:
+    """Columns: names, knobs, settings, n (seeds), then METRIC_mean, _ci95_low, _ci95_high, _n; fractions."""
+    rows = []
+    for group in groups:
+        row: dict[str, Any] = {name: group.part(name) for name in _PARTS}
+        row |= {"knobs": format_knobs(group.knobs), "settings": format_differs(group.differs)}
+        row["n"] = len(group.runs)
+        for metric in metrics:
+            row |= _estimate_columns(group, metric)
+        rows.append(row)
+    return _csv_text(list(rows[0]) if rows else [], rows)
+
+
+def runs_csv(groups: Sequence[Group]) -> str:
+    """One row per counted run: id, names, seed, ``knob/...``, ``config/...`` (what differs between rows),
+    every metric, ``cost/...``, ``environment/...``; full precision, sorted as the table is.
+    """
+    rows = [_run_row(run, group) for group in groups for run in group.runs]
+    first = ["id", *_PARTS, "seed"]
+    prefixes = ("knob/", "config/", "cost/", "environment/")
+    columns = {name for row in rows for name in row} - set(first)
+    metrics = sorted(name for name in columns if not name.startswith(prefixes))
+    middle = [sorted(name for name in columns if name.startswith(prefix)) for prefix in prefixes]
+    return _csv_text([*first, *middle[0], *middle[1], *metrics, *middle[2], *middle[3]], rows)
+
+
+def _estimate_columns(group: Group, metric: str) -> dict[str, Any]:
+    value = group.estimate(metric)
+    low, high = value.interval
+    columns = {"mean": value.mean, "ci95_low": low, "ci95_high": high, "n": value.n}
+    return {f"{metric}_{name}": number for name, number in columns.items()}
+
+
+def _run_row(run: Record, group: Group) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": run.id, "seed": run.config.get("seed")}
+    row |= {name: group.part(name) for name in _PARTS}
+    row |= {f"knob/{name}": value for name, value in group.knobs.items()}
+    row |= {f"config/{name}": value for name, value in group.differs.items()}
+    row |= {f"cost/{name}": value for name, value in run.cost.items()}
+    row |= {f"environment/{name}": _flat(value) for name, value in run.environment.items()}
+    return row | run.metrics
+
+
+def _csv_text(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(row.get(name)) for name in columns})
+    return stream.getvalue()
+
+
+def _flat(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
+
+
+def _cell(value: Any) -> Any:
+    """Blank for None; text that a spreadsheet would run as a formula gets a leading apostrophe."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value

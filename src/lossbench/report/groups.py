@@ -1,0 +1,177 @@
+"""Runs that differ only in their seed, pooled; and what tells one pool from the next."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lossbench.records import Record
+from lossbench.report.interval import Estimate, estimate
+from lossbench.report.names import MISSING, format_knobs, format_setting
+
+# Where and how a run was started: the id leaves these out too.
+_NOT_SETTINGS = ("seed", "logger", "run_root", "device", "force")
+
+
+@dataclass
+class Group:
+    """Runs of one configuration at one precision, one run a seed, sorted by seed.
+
+    ``settings`` is the flat configuration they share, ``differs`` the part of it a reader needs beside the
+    names and knobs, ``repeats`` the number of runs left out because their seed was already there.
+    """
+
+    runs: list[Record]
+    settings: dict[str, Any]
+    differs: dict[str, Any] = field(default_factory=dict)
+    repeats: int = 0
+
+    def part(self, name: str) -> str:
+        """Resolved name of the dataset, backbone, head or loss."""
+        return str(self.runs[0].details.get(name) or MISSING)
+
+    @property
+    def knobs(self) -> dict[str, Any]:
+        return self.runs[0].details.get("knobs") or {}
+
+    @property
+    def seeds(self) -> list[Any]:
+        return [run.config.get("seed") for run in self.runs]
+
+    @property
+    def label(self) -> tuple[str, ...]:
+        return (*map(self.part, ("dataset", "backbone", "head", "loss")), format_knobs(self.knobs))
+
+    def estimate(self, metric: str) -> Estimate:
+        return estimate([run.metrics.get(metric) for run in self.runs])
+
+
+def group_records(records: Iterable[Record]) -> list[Group]:
+    """Pool the seeds of each configuration; sorted by names, knobs and settings.
+
+    Runs at different precisions or under different recipes are never pooled. A seed counts once: a second
+    run of it (a copy, a forced repeat) is no further evidence.
+    """
+    runs = list(records)
+    linked = _linked_seeds(runs)
+    pools: dict[str, Group] = {}
+    for run in runs:
+        settings = _settings(run, linked)
+        # The names are part of the key: they may say more than the configuration (a subset, a revision).
+        key = json.dumps([settings, _names(run)], sort_keys=True, default=str)
+        group = pools.setdefault(key, Group([], settings))
+        if run.config.get("seed") in group.seeds:
+            group.repeats += 1
+        else:
+            group.runs.append(run)
+    for group in pools.values():
+        group.runs.sort(key=lambda run: _order(run.config.get("seed")))
+    groups = list(pools.values())
+    _tell_apart(groups)
+    return sorted(groups, key=_group_order)
+
+
+def curve_labels(groups: Sequence[Group]) -> list[str]:
+    """One short label a group, for legends: the head, the loss where losses differ, knobs and settings."""
+    losses = {group.part("loss") for group in groups}
+    backbones = {group.part("backbone") for group in groups}
+    labels = []
+    for group in groups:
+        words = [group.part("head")]
+        words += [f"+ {group.part('loss')}"] * (len(losses) > 1)
+        words += [f"on {group.part('backbone')}"] * (len(backbones) > 1)
+        labels.append(" ".join([*words, format_knobs(group.knobs), format_differs(group.differs)]).strip())
+    return labels
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys of a nested dict, without nulls; numbers as floats, so ``s=30`` and ``s=30.0`` agree."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{name}.")
+        elif value is not None:
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            flat[prefix + name] = float(value) if number else value
+    return flat
+
+
+def format_differs(differs: dict[str, Any]) -> str:
+    """
+    >>> format_differs({"optimizer.lr": 0.2, "optimizer._target_": "torch.optim.SGD"})
+    'optimizer=SGD optimizer.lr=0.2'
+    """
+    texts = []
+    for key, value in sorted(differs.items()):
+        target = key.endswith("._target_")
+        name = key.removesuffix("._target_")
+        texts.append(f"{name}={str(value).rsplit('.', 1)[-1] if target else format_setting(value)}")
+    return " ".join(texts)
+
+
+def _settings(run: Record, linked: set[str]) -> dict[str, Any]:
+    config = {name: value for name, value in run.config.items() if name not in _NOT_SETTINGS}
+    settings = {key: value for key, value in flatten(config).items() if key not in linked}
+    settings |= {key: run.environment[key] for key in ("precision", "recipe") if key in run.environment}
+    if run.config.get("seed") is None:
+        # Nothing says that two such runs differ by chance alone.
+        settings["id"] = run.id[:8]
+    return settings
+
+
+def _linked_seeds(runs: Sequence[Record]) -> set[str]:
+    """Nested ``seed`` keys that follow the root seed in every run; a fixed one (a split's) is a setting."""
+    follows: dict[str, bool] = {}
+    for run in runs:
+        seed = run.config.get("seed")
+        for key, value in flatten(run.config).items():
+            if key.endswith(".seed"):
+                follows[key] = follows.get(key, True) and value == seed
+    return {key for key, always in follows.items() if always}
+
+
+def _names(run: Record) -> list[Any]:
+    return [run.details.get(name) for name in ("dataset", "backbone", "head", "loss")]
+
+
+def _tell_apart(groups: Sequence[Group]) -> None:
+    """Fill ``differs``: what varies within a task outside head and loss, then whatever is still needed."""
+    tasks = defaultdict(list)
+    for group in groups:
+        tasks[group.part("dataset"), group.part("backbone")].append(group)
+    for task in tasks.values():
+        named = {name for group in task for name in group.knobs}
+        varying = {
+            key for key in _varying(task) if key not in named and not key.startswith(("head.", "loss."))
+        }
+        for group in task:
+            group.differs = {key: group.settings[key] for key in varying & set(group.settings)}
+    same = defaultdict(list)
+    for group in groups:
+        same[group.label, format_differs(group.differs)].append(group)
+    for twins in same.values():
+        varying = _varying(twins)
+        for group in twins:
+            group.differs |= {key: group.settings[key] for key in varying & set(group.settings)}
+
+
+def _varying(groups: Sequence[Group]) -> set[str]:
+    keys = {key for group in groups for key in group.settings}
+    return {
+        key for key in keys if len({json.dumps(group.settings.get(key), default=str) for group in groups}) > 1
+    }
+
+
+def _group_order(group: Group) -> tuple[Any, ...]:
+    knobs = [(name, _order(value)) for name, value in sorted(group.knobs.items())]
+    differs = [(name, _order(value)) for name, value in sorted(group.differs.items())]
+    return (*group.label[:4], knobs, differs)
+
+
+def _order(value: Any) -> tuple[bool, float, str]:
+    """Sort key that puts numbers first, by size, and text after them."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return (not number, float(value) if number else 0.0, str(value))

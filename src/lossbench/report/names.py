@@ -1,0 +1,74 @@
+"""How metrics, knobs and numbers are printed for people."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+MISSING = "–"  # noqa: RUF001 the dash people read as "no value"
+
+DEFAULT_METRICS = ("test/accuracy", "test/tar_far_1e_2", "test/tar_far_1e_3", "test/eer", "test/cmc_1")
+
+_EXACT = {
+    "accuracy": "accuracy",
+    "nll": "NLL",
+    "ece": "ECE",
+    "eer": "EER",
+    "auc": "AUC",
+}
+_PATTERNS = (
+    (r"tar_far_(\d+)e_(\d+)", r"TAR@FAR=\1e-\2"),
+    (r"dir_far_(\d+)e_(\d+)", r"DIR@FAR=\1e-\2"),
+    (r"cmc_(\d+)", r"rank-\1"),
+    (r"accuracy_top(\d+)", r"top-\1 accuracy"),
+)
+_RATE = re.compile(r"(tar_far|dir_far|cmc|accuracy|eer|ece|auc)(_.*)?$")
+
+
+def pretty_name(metric: str) -> str:
+    """The name people print; the split is named unless it is the test split.
+
+    >>> pretty_name("test/tar_far_1e_3"), pretty_name("test/macro/cmc_1"), pretty_name("val/eer")
+    ('TAR@FAR=1e-3', 'macro rank-1', 'val EER')
+    """
+    *groups, word = metric.split("/")
+    prefix = " ".join(group for group in groups if group != "test")
+    return f"{prefix} {_pretty_word(word)}".lstrip()
+
+
+def is_rate(metric: str) -> bool:
+    """Whether the metric is a fraction in [0, 1], printed in percent."""
+    return _RATE.match(metric.rsplit("/", 1)[-1]) is not None
+
+
+def format_value(metric: str, value: float | None, *, percent_sign: bool = False) -> str:
+    """A rate in percent with two decimals, any other number with three decimals, None as a dash."""
+    if value is None:
+        return MISSING
+    if is_rate(metric):
+        return f"{100 * value:.2f}{' %' * percent_sign}"
+    return f"{value:.3f}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.3g}"
+
+
+def format_knobs(knobs: dict[str, Any]) -> str:
+    """
+    >>> format_knobs({"s": 30.0, "m": 0.35})
+    'm=0.35 s=30'
+    """
+    return " ".join(f"{name}={format_setting(knobs[name])}" for name in sorted(knobs))
+
+
+def format_setting(value: Any) -> str:
+    """A knob or configuration value: shortest form of a number, text as it is."""
+    if value is None:
+        return "null"
+    return f"{value:.10g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+
+def _pretty_word(word: str) -> str:
+    if word in _EXACT:
+        return _EXACT[word]
+    for pattern, name in _PATTERNS:
+        if match := re.fullmatch(pattern, word):
+            return match.expand(name)
+    return word.replace("_", " ")

@@ -1,0 +1,115 @@
+"""What the terminal shows when a run or a sweep ends."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from lossbench.records import Record
+from lossbench.report.groups import curve_labels, group_records
+from lossbench.report.names import format_setting, format_value, pretty_name
+from lossbench.report.table import choose_metrics, rich_table
+
+_SECTIONS = (
+    ("closed-set", ("accuracy", "nll", "ece")),
+    ("verification", ("tar_far", "eer", "auc")),
+    ("identification", ("cmc", "dir_far")),
+)
+
+
+def run_summary(record: Record, folder: Path | str) -> RenderableType:
+    """The one table at the end of a run: its test metrics by task with the facts beside them, and its cost.
+
+    ``folder`` is the run's own folder; the lines below the table say where to look next.
+    """
+    task = record.details.get("dataset")
+    title = curve_labels(group_records([record]))[0] + (f" on {task}" if task else "")
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval")
+    table.add_column("details", overflow="fold")
+    for heading, metrics in _sections(record):
+        for i, metric in enumerate(metrics):
+            first = heading if i == 0 else ""
+            table.add_row(
+                *map(Text, (first, *_metric_cells(record, metric))), end_section=metric == metrics[-1]
+            )
+    for i, (name, value) in enumerate(record.cost.items()):
+        table.add_row(*map(Text, ("cost" if i == 0 else "", *_cost_cells(name, value), "", "")))
+    return Group(table, Text("\n".join(_next_steps(Path(folder)))))
+
+
+def sweep_summary(records: Sequence[Record], failures: Sequence[tuple[str, str]]) -> RenderableType:
+    """The grouped table of a sweep, then each failed job with its reason; ``failures`` is (job, reason)."""
+    parts: list[RenderableType] = []
+    if records:
+        parts.append(rich_table(group_records(records), choose_metrics(records)))
+    if failures:
+        parts.append(Text(f"{len(failures)} failed job{'s' * (len(failures) != 1)}:", style="bold red"))
+        parts += [Text(f"  {job}: {reason}") for job, reason in failures]
+    return Group(*parts or [Text("no runs")])
+
+
+def _sections(record: Record) -> list[tuple[str, list[str]]]:
+    """Test metrics under the task they answer; what fits none comes last under "other"."""
+    left = [name for name in record.metrics if name.startswith("test/")]
+    sections = []
+    for heading, words in _SECTIONS:
+        if members := [name for name in left if name.rsplit("/", 1)[-1].startswith(words)]:
+            sections.append((heading, members))
+            left = [name for name in left if name not in members]
+    return [*sections, ("other", left)] if left else sections
+
+
+def _metric_cells(record: Record, metric: str) -> tuple[str, str, str, str]:
+    value = record.metrics[metric]
+    interval = record.intervals.get(metric)
+    bounds = ""
+    if interval:
+        bounds = " to ".join(format_value(metric, interval[end]) for end in ("low", "high"))
+    told = _facts(record.details.get(metric))
+    if value is None:
+        reason = record.details.get("undefined", {}).get(metric, "no reason recorded")
+        told = f"undefined: {reason}"
+    return pretty_name(metric), format_value(metric, value, percent_sign=True), bounds, told
+
+
+def _facts(facts: Any) -> str:
+    """``achieved far 0.00098, threshold 0.412`` from the dict beside a metric; text as it is."""
+    if not isinstance(facts, Mapping):
+        return "" if facts is None else str(facts)
+    return ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in facts.items())
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else format_setting(value)
+
+
+def _cost_cells(name: str, value: float | None) -> tuple[str, str]:
+    label = {"seconds": "seconds", "peak_memory_mb": "peak memory, MB"}.get(name, name.replace("_", " "))
+    if value is None:
+        return label, format_value(name, None)
+    return label, f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def _next_steps(folder: Path) -> list[str]:
+    """Commands are quoted for the shell; W&B's line only where the run has logged to it."""
+    quoted = shlex.quote(str(folder))
+    steps = [("record", shlex.quote(str(folder / "result.json")))]
+    if (folder / "figures").is_dir():
+        steps.append(("figures", shlex.quote(str(folder / "figures"))))
+    steps.append(("report", f"python -m lossbench.report {quoted}"))
+    if (folder / "wandb").is_dir():
+        steps.append(("W&B", f"wandb leet {shlex.quote(str(folder / 'wandb'))}"))
+    return [f"{name:<8} {text}" for name, text in steps]

@@ -1,0 +1,40 @@
+"""One way to refuse a bad number: the argument, the value, the cure."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+
+def check_range(
+    name: str,
+    value: object,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    open_high: bool = False,
+    integer: bool = False,
+    cure: str = "",
+) -> None:
+    """Raise ValueError unless ``value`` is a finite number in the interval (closed unless said otherwise).
+
+    >>> check_range("m", 1.2, low=0, high=1, open_high=True, cure="did you pass degrees?")
+    Traceback (most recent call last):
+    ValueError: m=1.2: must be a number in [0, 1); did you pass degrees?
+    """
+    kind = Integral if integer else Real
+    if isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value):
+        above = value > low if open_low else value >= low
+        below = value < high if open_high else value <= high
+        if above and below:
+            return
+    word = "be a whole number" if integer else "be a number"
+    rule = f"{word}{_interval(low, high, open_low, open_high)}"
+    raise ValueError(f"{name}={value}: must {rule}" + (f"; {cure}" if cure else ""))
+
+
+def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
+    if high == math.inf:
+        return "" if low == -math.inf else f" {'>' if open_low else '>='} {low:g}"
+    return f" in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"

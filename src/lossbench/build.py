@@ -28,7 +28,7 @@ def make(config: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
 
 def reason(error: BaseException) -> str:
     """The first line of the fault that an instantiation met."""
-    cause = error.__cause__ or error
+    cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
     text = str(cause).strip().splitlines()
     return text[0] if text else type(cause).__name__
 

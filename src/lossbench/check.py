@@ -51,6 +51,7 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
         trainer = config["trainer"]
         yield "seed", config["seed"], {"low": 0, "high": 2**31, "integer": True}
         yield "log_every", config["log_every"], {"low": 1, "integer": True}
+        yield "checkpoint_every", config["checkpoint_every"], {"low": 0}
         yield "trainer.steps", trainer["steps"], {"low": 1, "integer": True}
         yield "trainer.batch_size", trainer["batch_size"], {"low": 2, "integer": True}
         yield "trainer.clip", trainer["clip"], {"low": 0, "open_low": True}

@@ -10,8 +10,8 @@ from typing import Any
 PARTS = ("dataset", "backbone", "head", "loss", "protocol", "optimizer", "schedule", "trainer")
 """Groups that make a run what it is. Everything else says where and how to run it."""
 
-_RUNNING = ("run_root", "group", "force", "device", "precision", "log_every", "keep_checkpoints")
-_SETTINGS = ("seed", *_RUNNING, "figures", "progress", "preset", "logger", "experiment", "regularizer")
+_RUNNING = ("run_root", "group", "force", "device", "precision", "log_every", "checkpoint_every")
+_SETTINGS = ("seed", *_RUNNING, "keep_checkpoints", "figures", "progress", "preset", "logger", "experiment", "regularizer")
 
 
 class ConfigError(ValueError):

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 
 from lossbench import build
 from lossbench.environment import environment, peak_memory_mb, reset_peak_memory
@@ -19,7 +18,7 @@ from lossbench.lightning.fit import Fitted, checkpoint_step, fit, load_weights
 from lossbench.lightning.module import Training
 from lossbench.lightning.tracking import Tracking
 from lossbench.protocols import Evaluation
-from lossbench.records import Record, write_record
+from lossbench.records import Record, write_curves, write_record
 from lossbench.report.figures import run_figures
 
 
@@ -51,7 +50,7 @@ def execute(config: Mapping[str, Any], identity: str, folder: Path) -> Record:
             split=_split(data),
             environment=environment(device, precision) | {"resumed": resume is not None},
         )
-        np.savez_compressed(folder / "curves.npz", **test.curves)  # type: ignore[arg-type]
+        write_curves(folder, **test.curves)
         figures = _figures(folder, record, test, tracking) if config["figures"] else {}
         tracking.log_result(record.metrics, test.curves, figures)
     write_record(folder, record)
@@ -81,6 +80,7 @@ def _train(
         seed=config["seed"],
         loggers=tracking.loggers,
         log_every=config["log_every"],
+        checkpoint_every=config["checkpoint_every"],
         progress=config["progress"],
         resume=None if resume is None else resume[0],
     )

@@ -16,7 +16,7 @@ _HYDRA_FLAGS = (
 
 def misplaced_dash(arguments: Sequence[str]) -> str | None:
     """The answer to ``-m 0.35`` or ``--m=0.35``: Hydra takes both for its multirun flag."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if argument in ("-m", "--multirun", "--m") and re.fullmatch(r"[-+.\d][\d.eE+-]*", following):
             return f"{argument} {following}: -m starts a sweep; the margin is set without a dash: m={following}"
         option, _, value = argument.partition("=")

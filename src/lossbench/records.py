@@ -117,7 +117,8 @@ def read_curves(folder: Path | str) -> dict[str, np.ndarray]:
     """Read ``folder/curves.npz``; empty where the run has none. Raises RecordError when it is torn."""
     path = Path(folder) / CURVES
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # numpy leaves a torn file open when it is handed the name.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError:
         return {}

@@ -65,6 +65,14 @@ def test_the_legend_ranks_the_lines_and_names_their_seeds(curves: MakeCurves) ->
     assert "mean of 3 seeds" in legend.get_title().get_text()
 
 
+def test_the_legend_prefers_the_metric_to_a_thinned_curve(curves: MakeCurves) -> None:
+    known = {"b": {"test/tar_far_1e_3": 0.123}}
+    lines = {"a": pairs(curves, range(1)), "b": pairs(curves, range(1))}
+    legend = roc_figure(lines, known=known).axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()][-1] == "12.3 %  b"
+
+
 def test_more_lines_than_colours_leave_the_lower_ones_faint(curves: MakeCurves) -> None:
     many = {f"m={i}": [(curves()["roc_far"], curves()["roc_tar"] * (1 - i / 20))] for i in range(10)}
     legend = roc_figure(many).axes[0].get_legend()

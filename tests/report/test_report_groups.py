@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import math
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 
@@ -17,8 +18,8 @@ MakeRecord = Callable[..., Record]
 
 
 @pytest.mark.parametrize("module", [groups, interval, names])
-def test_the_examples_in_the_docstrings_run(module: object) -> None:
-    result = doctest.testmod(module)  # type: ignore[arg-type]
+def test_the_examples_in_the_docstrings_run(module: ModuleType) -> None:
+    result = doctest.testmod(module)
     assert result.attempted
     assert not result.failed
 
@@ -61,12 +62,26 @@ def test_precisions_and_recipes_are_never_pooled(record: MakeRecord) -> None:
     assert [group.differs["precision"] for group in found] == ["bf16", "bf16", "float32"]
 
 
+def test_other_data_under_the_same_name_is_not_pooled(record: MakeRecord) -> None:
+    found = group_records(
+        [record(seed=seed, split={"sha256": digest}) for seed, digest in enumerate(["a", "b"])]
+    )
+    assert [group.differs for group in found] == [{"data": "a"}, {"data": "b"}]
+
+
+def test_how_a_run_was_started_does_not_part_seeds(record: MakeRecord) -> None:
+    started = {"seed": 1, "group": "sweep", "force": True, "precision": "auto", "logger": {"mode": "offline"}}
+    assert len(group_records([record(seed=0), record(seed=1, config=record().config | started)])) == 1
+
+
 def test_threads_cpu_and_commit_do_not_part_seeds(record: MakeRecord) -> None:
     other = {"precision": "bf16", "recipe": 1, "threads": 1, "cpu": "Epyc", "commit": "fff"}
     assert len(group_records([record(seed=0), record(seed=1, environment=other)])) == 1
 
 
 def test_a_learning_rate_that_differs_is_shown(record: MakeRecord) -> None:
+    plain = group_records([record("linear"), record("linear", lr=0.2)])
+    assert curve_labels(plain) == ["linear optimizer.lr=0.1", "linear optimizer.lr=0.2"]
     found = group_records([record(seed=0), record(seed=0, lr=0.2)])
     assert [group.differs for group in found] == [{"optimizer.lr": 0.1}, {"optimizer.lr": 0.2}]
     assert curve_labels(found) == [

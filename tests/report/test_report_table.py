@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from lossbench import __version__
 from lossbench.records import Record
 from lossbench.report.export import runs_csv, table_csv
 from lossbench.report.groups import group_records
 from lossbench.report.names import format_value, is_rate, pretty_name
 from lossbench.report.summary import run_summary, sweep_summary
-from lossbench.report.table import choose_metrics, lossbench_version, markdown_table, rich_table, table_cells
+from lossbench.report.table import choose_metrics, markdown_table, rich_table, table_cells
 
 MakeRecord = Callable[..., Record]
 
@@ -31,6 +32,7 @@ def shown(renderable: object, width: int = 200) -> str:
     ("metric", "name"),
     [
         ("test/tar_far_1e_3", "TAR@FAR=1e-3"),
+        ("test/tar_far_2_5e_4", "TAR@FAR=2.5e-4"),
         ("test/dir_far_1e_2", "DIR@FAR=1e-2"),
         ("test/cmc_1", "rank-1"),
         ("test/accuracy_top5", "top-5 accuracy"),
@@ -56,7 +58,7 @@ def test_the_markdown_table_is_exactly_this(record: MakeRecord) -> None:
     runs.append(record("linear", metrics={"test/accuracy": 0.8, "test/eer": None}))
     groups = group_records(runs)
     text = markdown_table(groups, choose_metrics(runs), ["runs/", "--out", "my report"])
-    assert text == EXPECTED.replace("VERSION", lossbench_version())
+    assert text == EXPECTED.replace("VERSION", __version__)
 
 
 RUNS = [(0, 0.90, 0.05), (1, 0.91, 0.04), (2, 0.92, 0.06)]
@@ -160,19 +162,19 @@ def test_a_name_is_no_formula_in_a_spreadsheet(record: MakeRecord) -> None:
     assert row["dataset"] == '\'=HYPERLINK("x")'
 
 
-def test_a_run_ends_with_its_metrics_their_facts_and_where_to_look(
-    record: MakeRecord, tmp_path: Path
-) -> None:
+def test_a_run_ends_with_its_metrics_and_where_to_look(record: MakeRecord, tmp_path: Path) -> None:
     metrics = {"test/accuracy": 0.9, "test/tar_far_1e_3": 0.6, "test/tar_far_1e_6": None, "test/cmc_1": 0.7}
     run = record(metrics=metrics, intervals={"test/cmc_1": {"low": 0.6, "high": 0.8}})
     run.details["test/tar_far_1e_3"] = {"achieved_far": 0.00098, "threshold": 0.4123, "impostors": 12345}
+    run.details["test/verification"] = {"genuine_pairs": 678, "impostor_pairs": 12345}
     (tmp_path / "figures").mkdir()
     (tmp_path / "wandb").mkdir()
     text = shown(run_summary(run, tmp_path))
     for part in (
         "closed-set", "verification", "identification", "cost", "60.00 %", "60.00 to 80.00", "TAR@FAR=1e-6",
         "achieved far 0.00098, threshold 0.412, impostors 12,345", "undefined: too few impostors",
-        str(tmp_path / "figures"), f"python -m lossbench.report {tmp_path}", f"wandb leet {tmp_path / 'wandb'}",
+        "genuine pairs 678, impostor pairs 12,345",
+        str(tmp_path / "figures"), f"lossbench.report {tmp_path}", f"wandb leet {tmp_path / 'wandb'}",
     ):  # fmt: skip
         assert part in text
 

@@ -47,9 +47,9 @@ def log_confidence(scores: Tensor, target: Tensor, *, tau: float = 1.0) -> tuple
 
 def _log_confidence(scores: Tensor, target: Tensor, tau: float) -> tuple[Tensor, Tensor]:
     logits = scores.double() / tau
+    logits -= logits.amax(dim=1, keepdim=True)
     total = logits.logsumexp(dim=1)
-    own = logits.gather(1, target.unsqueeze(1)).squeeze(1)
-    return own - total, logits.amax(dim=1) - total
+    return logits.gather(1, target.unsqueeze(1)).squeeze(1) - total, -total
 
 
 def calibration(confidence: Tensor, correct: Tensor, *, bins: int = 15) -> Calibration:

@@ -125,7 +125,7 @@ class _Lineup:
         self.gallery = len(count) + self.distractors
 
     def ranks(self, ranks: int, block: int) -> Tensor:
-        """Return (ranks + 2,) int64: probes of all draws by their mate's rank, later ones in the last cell."""
+        """Return (ranks + 2,) int64: probes of all draws by their mate's rank; the last cell is later."""
         block = min(block, max(len(self.unit.embedding), len(self.strangers.embedding)))
         cosine = CosineBlock(block, self.probe.device)
         found = torch.zeros(ranks + 2, dtype=torch.int64, device=self.probe.device)

@@ -21,7 +21,7 @@ def pair_roc(embedding: Tensor, label: Tensor, *, block: int = 1024) -> RocCurve
 
     Two passes: the genuine scores, near the diagonal once rows are sorted by label, are kept and sorted;
     then every impostor score is counted against them and dropped. Extra memory is some tiles (about 30 MB),
-    plus 20 to 40 bytes per genuine pair, and never depends on the number of impostor pairs.
+    plus up to 60 bytes per genuine pair, and never depends on the number of impostor pairs.
     Raises ValueError for wrong shapes, rows with NaN or infinity, negative labels, or block < 1.
 
     >>> curve = pair_roc(torch.eye(3)[[0, 0, 1]], torch.tensor([5, 5, 8]))

@@ -97,5 +97,5 @@ def roc_curve(genuine: Tensor, impostor: Tensor) -> RocCurve:
     # Half precision has no searchsorted on every device; widening changes no order and no tie.
     dtype = torch.promote_types(torch.promote_types(genuine.dtype, impostor.dtype), torch.float32)
     counts = RocCounts(genuine.detach().to(dtype))
-    counts.add(impostor.detach().to(dtype))
+    counts.add(impostor.detach().to(dtype).contiguous())
     return counts.curve()

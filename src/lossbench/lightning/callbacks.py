@@ -39,7 +39,7 @@ class KeepLast(pl.Callback):
     Epochs are the only points to go on from, and what follows one depends on (seed, epoch) alone.
     """
 
-    def __init__(self, folder: Path, seconds: float = 5.0) -> None:
+    def __init__(self, folder: Path, seconds: float) -> None:
         self.path = folder / "last.ckpt"
         self.seconds = seconds
         self._saved = time.monotonic()

@@ -63,6 +63,7 @@ def fit(
     seed: int,
     loggers: Sequence[Logger],
     log_every: int,
+    checkpoint_every: float,
     progress: bool,
     resume: Path | None,
 ) -> Fitted:
@@ -72,26 +73,25 @@ def fit(
     device = data.data.device
     if precision == "bf16":
         module.to(memory_format=torch.channels_last)
-    diagnostics = Diagnostics(log_every, module.head.weight.shape[0], module.backbone.dim)
-    callbacks = [SeedEpochs(seed), diagnostics, *([ProgressBar()] if progress else [])]
-    callbacks += [KeepLast(folder / "checkpoints"), _best(folder / "checkpoints")]
-    trainer = pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1,
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
-        max_steps=steps,
-        max_epochs=-1,
-        check_val_every_n_epoch=every,
-        limit_val_batches=1.0 if validations else 0,
-        num_sanity_val_steps=0,
-        logger=list(loggers),
-        callbacks=callbacks,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        log_every_n_steps=1,
-    )
+    diagnostics = Diagnostics(log_every, data.data.dataset.classes, module.backbone.dim)
+    checkpoints = folder / "checkpoints"
+    callbacks = [SeedEpochs(seed), diagnostics, KeepLast(checkpoints, checkpoint_every), _best(checkpoints)]
     with warnings.catch_warnings():
         _expect_lightning_noise()
+        trainer = pl.Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=1,
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
+            max_steps=steps,
+            max_epochs=-1,
+            check_val_every_n_epoch=every,
+            limit_val_batches=1.0 if validations else 0,
+            num_sanity_val_steps=0,
+            logger=list(loggers),
+            callbacks=[*callbacks, *([ProgressBar()] if progress else [])],
+            enable_model_summary=False,
+            enable_progress_bar=False,
+        )
         trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume))
     return Fitted(diagnostics.initial_loss, diagnostics.expected, trainer.global_step)
 

@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 FLUSH_EVERY_S = 2.0
-# The file is rewritten whole, so its cost grows with the run: writing may take at most this share of the time.
+# The file is rewritten whole, which costs more as the run grows: at most this share of the time goes there.
 WRITING_SHARE = 0.02
 
 
@@ -88,7 +88,8 @@ class HistoryLogger(Logger):
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([self._cells[step].get(name, "") for name in columns] for step in sorted(self._cells))
+        rows = (self._cells[step] for step in sorted(self._cells))
+        writer.writerows([row.get(name, "") for name in columns] for row in rows)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # A reader, or a kill at any moment, meets the old file or the new one, never half of one.
         partial = self.path.with_suffix(".csv.tmp")
@@ -121,7 +122,8 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     rows = []
     for record in records:
         row = {name: text for name, text in zip(columns, record, strict=False) if text}
-        if len(record) == len(columns) and row.get("step", "").isdigit() and all(map(_is_number, row.values())):
+        whole = len(record) == len(columns) and row.get("step", "").isdigit()
+        if whole and all(map(_is_number, row.values())):
             rows.append(row)
     return columns, rows
 

@@ -113,12 +113,17 @@ def _write_figures(out: Path, groups: Sequence[Group], folders: dict[int, Path])
         tasks[group.part("dataset")].append(group)
     written = []
     for task, members in tasks.items():
+        labelled = dict(zip(curve_labels(members), members, strict=True))
         curves = {
             label: [_curves_or_none(folders[id(run)]) for run in group.runs]
-            for label, group in zip(curve_labels(members), members, strict=True)
+            for label, group in labelled.items()
+        }
+        known = {
+            label: {metric: group.estimate(metric).mean for metric in group.runs[0].metrics}
+            for label, group in labelled.items()
         }
         suffix = f"_{re.sub(r'[^A-Za-z0-9.-]+', '-', task)}" if len(tasks) > 1 else ""
-        written += write_curve_figures(out, curves, task, suffix)
+        written += write_curve_figures(out, curves, task, suffix, known)
     return written
 
 

@@ -12,9 +12,6 @@ from lossbench.records import Record
 from lossbench.report.interval import Estimate, estimate
 from lossbench.report.names import MISSING, format_knobs, format_setting
 
-# Where and how a run was started: the id leaves these out too.
-_NOT_SETTINGS = ("seed", "logger", "run_root", "device", "force")
-
 
 @dataclass
 class Group:
@@ -52,8 +49,8 @@ class Group:
 def group_records(records: Iterable[Record]) -> list[Group]:
     """Pool the seeds of each configuration; sorted by names, knobs and settings.
 
-    Runs at different precisions or under different recipes are never pooled. A seed counts once: a second
-    run of it (a copy, a forced repeat) is no further evidence.
+    Runs at different precisions, under different recipes or on other data are never pooled. A seed counts
+    once: a second run of it (a copy, a forced repeat) is no further evidence.
     """
     runs = list(records)
     linked = _linked_seeds(runs)
@@ -83,7 +80,8 @@ def curve_labels(groups: Sequence[Group]) -> list[str]:
         words = [group.part("head")]
         words += [f"+ {group.part('loss')}"] * (len(losses) > 1)
         words += [f"on {group.part('backbone')}"] * (len(backbones) > 1)
-        labels.append(" ".join([*words, format_knobs(group.knobs), format_differs(group.differs)]).strip())
+        words += [format_knobs(group.knobs), format_differs(group.differs)]
+        labels.append(" ".join(filter(None, words)))
     return labels
 
 
@@ -102,19 +100,19 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def format_differs(differs: dict[str, Any]) -> str:
     """
     >>> format_differs({"optimizer.lr": 0.2, "optimizer._target_": "torch.optim.SGD"})
-    'optimizer=SGD optimizer.lr=0.2'
+    'optimizer=torch.optim.SGD optimizer.lr=0.2'
     """
-    texts = []
-    for key, value in sorted(differs.items()):
-        target = key.endswith("._target_")
-        name = key.removesuffix("._target_")
-        texts.append(f"{name}={str(value).rsplit('.', 1)[-1] if target else format_setting(value)}")
-    return " ".join(texts)
+    return " ".join(
+        f"{key.removesuffix('._target_')}={format_setting(value)}" for key, value in sorted(differs.items())
+    )
 
 
 def _settings(run: Record, linked: set[str]) -> dict[str, Any]:
-    config = {name: value for name, value in run.config.items() if name not in _NOT_SETTINGS}
-    settings = {key: value for key, value in flatten(config).items() if key not in linked}
+    # As for the run's id: root numbers act only through the parts, or say where and how it was started.
+    parts = {name: part for name, part in run.config.items() if isinstance(part, dict) and name != "logger"}
+    settings = {key: value for key, value in flatten(parts).items() if key not in linked}
+    if "sha256" in run.split:
+        settings["data"] = str(run.split["sha256"])[:8]
     settings |= {key: run.environment[key] for key in ("precision", "recipe") if key in run.environment}
     if run.config.get("seed") is None:
         # Nothing says that two such runs differ by chance alone.

@@ -42,4 +42,4 @@ def estimate(values: Sequence[float | None]) -> Estimate:
         return Estimate(defined[0], None, 1)
     # statistics sums exactly: equal values give their own mean and an sd of 0, in any order.
     half_width = float(stdtrit(n - 1, 0.975)) * statistics.stdev(defined) / n**0.5
-    return Estimate(statistics.fmean(defined), half_width, n)
+    return Estimate(statistics.mean(defined), half_width, n)

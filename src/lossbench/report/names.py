@@ -17,6 +17,8 @@ _EXACT = {
     "auc": "AUC",
 }
 _PATTERNS = (
+    (r"tar_far_(\d+)_(\d+)e_(\d+)", r"TAR@FAR=\1.\2e-\3"),
+    (r"dir_far_(\d+)_(\d+)e_(\d+)", r"DIR@FAR=\1.\2e-\3"),
     (r"tar_far_(\d+)e_(\d+)", r"TAR@FAR=\1e-\2"),
     (r"dir_far_(\d+)e_(\d+)", r"DIR@FAR=\1e-\2"),
     (r"cmc_(\d+)", r"rank-\1"),

@@ -14,13 +14,17 @@ from rich.text import Text
 
 from lossbench.records import Record
 from lossbench.report.groups import curve_labels, group_records
-from lossbench.report.names import format_setting, format_value, pretty_name
+from lossbench.report.names import MISSING, format_setting, format_value, pretty_name
 from lossbench.report.table import choose_metrics, rich_table
 
+# metric or cost, value, interval, details.
+Cells = tuple[str, str, str, str]
+
+# heading, the protocol whose facts stand in the details, how its metrics begin.
 _SECTIONS = (
-    ("closed-set", ("accuracy", "nll", "ece")),
-    ("verification", ("tar_far", "eer", "auc")),
-    ("identification", ("cmc", "dir_far")),
+    ("closed-set", "classification", ("accuracy", "nll", "ece")),
+    ("verification", "verification", ("tar_far", "eer", "auc")),
+    ("identification", "identification", ("cmc", "dir_far")),
 )
 
 
@@ -35,16 +39,15 @@ def run_summary(record: Record, folder: Path | str) -> RenderableType:
     table.add_column("")
     table.add_column("metric")
     table.add_column("value", justify="right")
-    table.add_column("95 % interval")
+    if record.intervals:
+        table.add_column("95 % interval")
     table.add_column("details", overflow="fold")
-    for heading, metrics in _sections(record):
-        for i, metric in enumerate(metrics):
-            first = heading if i == 0 else ""
-            table.add_row(
-                *map(Text, (first, *_metric_cells(record, metric))), end_section=metric == metrics[-1]
-            )
-    for i, (name, value) in enumerate(record.cost.items()):
-        table.add_row(*map(Text, ("cost" if i == 0 else "", *_cost_cells(name, value), "", "")))
+    for heading, rows in _sections(record):
+        for first, cells in zip([heading] + [""] * len(rows), rows, strict=False):
+            name, value, interval, told = cells
+            shown = (first, name, value, interval, told) if record.intervals else (first, name, value, told)
+            table.add_row(*map(Text, shown))
+        table.add_section()
     return Group(table, Text("\n".join(_next_steps(Path(folder)))))
 
 
@@ -59,18 +62,22 @@ def sweep_summary(records: Sequence[Record], failures: Sequence[tuple[str, str]]
     return Group(*parts or [Text("no runs")])
 
 
-def _sections(record: Record) -> list[tuple[str, list[str]]]:
-    """Test metrics under the task they answer; what fits none comes last under "other"."""
+def _sections(record: Record) -> list[tuple[str, list[Cells]]]:
+    """Test metrics under the task they answer, each task's own facts first; then the rest, then the cost."""
     left = [name for name in record.metrics if name.startswith("test/")]
     sections = []
-    for heading, words in _SECTIONS:
+    for heading, protocol, words in _SECTIONS:
         if members := [name for name in left if name.rsplit("/", 1)[-1].startswith(words)]:
-            sections.append((heading, members))
+            facts = _facts(record.details.get(f"test/{protocol}"))
+            rows: list[Cells] = [("", "", "", facts)] if facts else []
+            sections.append((heading, rows + [_metric_cells(record, name) for name in members]))
             left = [name for name in left if name not in members]
-    return [*sections, ("other", left)] if left else sections
+    sections.append(("other", [_metric_cells(record, name) for name in left]))
+    sections.append(("cost", [_cost_cells(name, value) for name, value in record.cost.items()]))
+    return [(heading, rows) for heading, rows in sections if rows]
 
 
-def _metric_cells(record: Record, metric: str) -> tuple[str, str, str, str]:
+def _metric_cells(record: Record, metric: str) -> Cells:
     value = record.metrics[metric]
     interval = record.intervals.get(metric)
     bounds = ""
@@ -91,16 +98,18 @@ def _facts(facts: Any) -> str:
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return MISSING
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.3g}" if isinstance(value, float) else format_setting(value)
 
 
-def _cost_cells(name: str, value: float | None) -> tuple[str, str]:
+def _cost_cells(name: str, value: float | None) -> Cells:
     label = {"seconds": "seconds", "peak_memory_mb": "peak memory, MB"}.get(name, name.replace("_", " "))
     if value is None:
-        return label, format_value(name, None)
-    return label, f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}"
+        return label, MISSING, "", ""
+    return label, f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}", "", ""
 
 
 def _next_steps(folder: Path) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 import statistics
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from lossbench import __version__
 from lossbench.records import Record
 from lossbench.report.groups import Group, format_differs
 from lossbench.report.interval import Estimate
@@ -73,14 +73,6 @@ def markdown_table(groups: Sequence[Group], metrics: Sequence[str], arguments: S
     )
 
 
-def lossbench_version() -> str:
-    """Version of the installed package; a checkout that is only on the path has none."""
-    try:
-        return version("lossbench")
-    except PackageNotFoundError:
-        return "(not installed)"
-
-
 def format_estimate(metric: str, value: Estimate, runs: int) -> str:
     """``68.10 ± 1.23``; only the mean for one seed; the number of seeds where some are undefined."""
     text = format_value(metric, value.mean)
@@ -122,7 +114,7 @@ def _origin(groups: Sequence[Group], arguments: Sequence[str]) -> str:
     seeds = sorted({str(seed) for group in groups for seed in group.seeds if seed is not None}, key=_by_size)
     named = f"{len(seeds)} seed{'s' * (len(seeds) != 1)} ({', '.join(seeds)})" if seeds else "no seeds"
     command = shlex.join(["python", "-m", "lossbench.report", *arguments])
-    return f"{runs} run{'s' * (runs != 1)}, {named}; made by `{command}`, lossbench {lossbench_version()}."
+    return f"{runs} run{'s' * (runs != 1)}, {named}; made by `{command}`, lossbench {__version__}."
 
 
 def _hardware(groups: Sequence[Group]) -> str:

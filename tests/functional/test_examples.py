@@ -1,0 +1,14 @@
+import doctest
+import importlib
+
+import pytest
+
+MODULES = ["functional.roc", "functional.roc_summary", "functional.pairs", "functional.cmc"]
+MODULES += ["functional.classification", "metrics.cmc", "metrics.verification_roc"]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_the_docstrings_run(name):
+    result = doctest.testmod(importlib.import_module(f"lossbench.{name}"))
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -1,0 +1,151 @@
+"""Every yaml composes and passes check; knobs belong to their heads and losses; faults are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import ConfigCompositionException
+from omegaconf import OmegaConf
+
+from lossbench.check import check
+from lossbench.config import ConfigError, conf_dir, knob_owners, part_name
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+OPTIONS = [
+    f"{path.parent.name}={path.stem}" for path in sorted(CONF.glob("*/*.yaml")) if path.parent.name != "hydra"
+]
+
+
+def resolved(*overrides):
+    """The configuration of a command line, and the option chosen per group."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg = compose("config", list(overrides), return_hydra_config=True)
+        HydraConfig.instance().set_config(cfg)
+        choices = dict(cfg.hydra.runtime.choices)
+        config = OmegaConf.to_container(cfg, resolve=False)
+        del config["hydra"]
+        return OmegaConf.to_container(OmegaConf.create(config), resolve=True), choices
+
+
+def faults(*overrides):
+    with pytest.raises(ConfigError) as found:
+        check(*resolved(*overrides))
+    return str(found.value)
+
+
+def test_the_checkouts_conf_is_used_and_not_a_stale_copy():
+    assert conf_dir() == CONF
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_yaml_composes_and_passes_check(option):
+    check(*resolved(option))
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o.split("=")[0] in ("head", "loss", "backbone", "dataset")])
+def test_every_part_is_named_after_its_yaml(option):
+    group, name = option.split("=")
+    config, _ = resolved(option)
+    preset = config["preset"]
+    expected = name if group != "loss" or not preset else "ce"
+    assert part_name(group, config[group]) == expected
+
+
+def test_a_preset_is_its_head_with_cross_entropy():
+    preset, _ = resolved("loss=amsoftmax", "m=0.2")
+    parts, _ = resolved("head=amsoftmax", "loss=ce", "m=0.2")
+    assert preset["head"] == parts["head"]
+    assert preset["loss"] == parts["loss"]
+    assert preset["head"]["margin"]["m"] == 0.2
+
+
+def test_every_head_goes_with_every_loss():
+    for head in ("linear", "normface", "amsoftmax"):
+        for loss in ("ce", "temperature", "hinge"):
+            check(*resolved(f"head={head}", f"loss={loss}"))
+
+
+def test_a_knob_of_another_loss_is_refused():
+    with pytest.raises(ConfigCompositionException, match="Could not override 'm'"):
+        resolved("loss=ce", "m=0.35")
+
+
+def test_knobs_know_who_takes_them():
+    owners = knob_owners()
+    assert owners["m"] == ["head=amsoftmax", "loss=amsoftmax"]
+    assert owners["tau"] == ["loss=temperature"]
+
+
+def test_a_constant_tells_cross_entropy_from_temperature_and_foreign_parts_keep_their_own_name():
+    assert part_name("loss", {"_target_": "lossbench.losses.cross_entropy_loss", "_partial_": True, "tau": 1.0}) == "ce"
+    assert part_name("loss", resolved("loss=temperature", "tau=0.1")[0]["loss"]) == "temperature"
+    assert part_name("loss", {"_target_": "mine.losses.sharp_loss"}) == "sharp_loss"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["loss=amsoftmax", "m=-1"], "m=-1: must be a number in [0, 1); a cosine margin"),
+        (["loss=amsoftmax", "m=abc"], "m=abc: must be a number in [0, 1)"),
+        (["loss=amsoftmax", "m=nan"], "m=nan: must be a"),
+        (["loss=amsoftmax", "s=0"], "s=0: must be a number > 0"),
+        (["loss=temperature", "tau=0"], "tau=0: must be a number > 0"),
+        (["loss=hinge", "delta=-1"], "delta=-1: must be a number > 0"),
+        (["lr=0"], "lr=0: must be a number > 0"),
+        (["lr=nan"], "lr=nan: must be a"),
+        (["seed=-1"], "seed=-1: must be a whole number in [0, "),
+        (["seed=1.5"], "seed=1.5: must be a whole number"),
+        (["trainer.steps=0"], "trainer.steps=0: must be a whole number >= 1"),
+        (["trainer.batch_size=1"], "trainer.batch_size=1: must be a whole number >= 2"),
+        (["trainer.weights=first"], "trainer.weights=first: must be last or best"),
+        (["precision=fp8"], "precision=fp8: must be auto, fp32 or bf16"),
+        (["device=tpu"], "device=tpu: must be auto, cpu or cuda"),
+        (["backbone.dropout=1"], "dropout=1: must be a number in [0, 1)"),
+        (["backbone.dim=0"], "widths or dim=0: must be a whole number >= 1"),
+        (["protocol.fars=[0]"], "protocol.fars=0: must be a number in (0, 1]"),
+        (["loss=amsoftmax", "head=linear"], "the preset amsoftmax stands for head=amsoftmax"),
+        (["schedule.warmup=1.5"], "warmup=1.5: must be a number in [0, 1)"),
+        (["+head.foo=1"], "unexpected keyword argument 'foo'"),
+        (["loss._target_=lossbench.losses.no_such_loss"], "no_such_loss"),
+        (["dataset.difficulty=-1"], "strength=-1: must be a number >= 0"),
+        (["dataset.source.train_identities=0"], "train_identities=0"),
+    ],
+)
+def test_a_fault_is_one_line_with_the_argument_the_value_and_the_rule(overrides, line):
+    found = faults(*overrides)
+    assert line in found
+    assert len(found.splitlines()) == 1
+
+
+def test_all_faults_are_listed_at_once():
+    found = faults("loss=amsoftmax", "m=-1", "backbone.dropout=2", "schedule.warmup=7").splitlines()
+    assert len(found) == 3
+
+
+def writing_loss(scores, target):
+    scores[:, 0] = 0
+    return scores.sum(1)
+
+
+def reducing_loss(scores, target):
+    return scores.sum()
+
+
+def own_loss(scores, target, *, power):
+    return scores.abs().sum(1) ** power
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("writing_loss", "writes into its scores"), ("reducing_loss", "one value per sample")]
+)
+def test_a_users_loss_is_held_to_the_contract(name, line):
+    assert line in faults(f"loss._target_=tests.test_config.{name}", "~loss.tau")
+
+
+def test_a_users_own_loss_runs_from_its_dotted_path():
+    config, choices = resolved("loss._target_=tests.test_config.own_loss", "~loss.tau", "+loss.power=2")
+    check(config, choices)
+    assert part_name("loss", config["loss"]) == "own_loss"

@@ -1,0 +1,86 @@
+"""Run ids: the same for the same run, another for another, and stable under what does not matter."""
+
+from __future__ import annotations
+
+import json
+
+from tests.test_config import resolved
+
+from lossbench.identity import run_folder, run_id, run_names
+
+DATA = "fingerprint"
+
+
+def identity(*overrides, data=DATA):
+    return run_id(resolved(*overrides)[0], data)
+
+
+def test_the_id_is_stable_under_key_order():
+    config, _ = resolved("loss=amsoftmax")
+    reordered = json.loads(json.dumps(config, sort_keys=True))
+    assert list(reordered) != list(config)
+    assert run_id(reordered, DATA) == run_id(config, DATA)
+
+
+def test_null_groups_and_null_options_do_not_count():
+    config, _ = resolved()
+    later = {**config, "regularizer": None, "trainer": {**config["trainer"], "new_option": None}}
+    assert run_id(later, DATA) == run_id(config, DATA)
+
+
+def test_a_preset_and_its_parts_are_one_run():
+    assert identity("loss=amsoftmax") == identity("head=amsoftmax", "loss=ce")
+
+
+def test_one_and_one_point_zero_are_one_run():
+    assert identity("loss=hinge", "delta=1") == identity("loss=hinge", "delta=1.0")
+
+
+def test_where_and_how_to_run_do_not_count():
+    settings = ["run_root=elsewhere", "group=x", "force=true", "device=cpu", "precision=fp32", "log_every=7"]
+    settings += ["keep_checkpoints=false", "figures=false", "progress=false", "logger=none"]
+    assert identity(*settings) == identity()
+
+
+def test_whatever_changes_the_numbers_changes_the_id():
+    changes = [
+        (),
+        ("seed=1",),
+        ("loss=hinge",),
+        ("loss=amsoftmax",),
+        ("loss=amsoftmax", "m=0.3"),
+        ("lr=0.2",),
+        ("backbone.dim=64",),
+        ("trainer.steps=10",),
+        ("dataset.difficulty=2",),
+        ("dataset=digits",),
+        ("protocol.draws=3",),
+    ]
+    assert len({identity(*change) for change in changes}) == len(changes)
+
+
+def test_other_data_is_another_run():
+    assert identity(data="a") != identity(data="b")
+
+
+def test_a_changed_recipe_is_another_run(monkeypatch):
+    before = identity()
+    monkeypatch.setattr("lossbench.identity.RECIPE", 10**6)
+    assert identity() != before
+
+
+def test_the_folder_reads_as_a_sentence():
+    config, _ = resolved("loss=amsoftmax", "m=0.2", "run_root=runs", "group=margins", "seed=3")
+    folder = run_folder(config, "0123456789abcdef")
+    assert str(folder) == "runs/margins/glyphs-amsoftmax-ce-m0.2-s30.0-seed3-01234567"
+
+
+def test_names_come_from_the_resolved_parts():
+    names = run_names(resolved("loss=amsoftmax", "m=0.2")[0])
+    assert names == {
+        "dataset": "glyphs",
+        "backbone": "convnet",
+        "head": "amsoftmax",
+        "loss": "ce",
+        "knobs": {"m": 0.2, "s": 30.0},
+    }

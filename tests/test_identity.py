@@ -49,7 +49,7 @@ def test_whatever_changes_the_numbers_changes_the_id():
         ("loss=hinge",),
         ("loss=amsoftmax",),
         ("loss=amsoftmax", "m=0.3"),
-        ("lr=0.2",),
+        ("lr=0.1",),
         ("backbone.dim=64",),
         ("trainer.steps=10",),
         ("dataset.difficulty=2",),
@@ -72,7 +72,7 @@ def test_a_changed_recipe_is_another_run(monkeypatch):
 def test_the_folder_reads_as_a_sentence():
     config, _ = resolved("loss=amsoftmax", "m=0.2", "run_root=runs", "group=margins", "seed=3")
     folder = run_folder(config, "0123456789abcdef")
-    assert str(folder) == "runs/margins/glyphs-amsoftmax-ce-m0.2-s30.0-seed3-01234567"
+    assert str(folder) == "runs/margins/glyphs-amsoftmax-ce-m0.2-s30-lr0.2-seed3-01234567"
 
 
 def test_names_come_from_the_resolved_parts():

@@ -18,6 +18,9 @@ from lossbench.lightning.datamodule import DeviceData
 from lossbench.lightning.module import Training
 
 
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
 def make(config: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     """Call what ``_target_`` names; a fault becomes one line that says what was wrong."""
     try:
@@ -33,6 +36,14 @@ def reason(error: BaseException) -> str:
     return text[0] if text else type(cause).__name__
 
 
+def make_backbone(config: Mapping[str, Any], shape: tuple[int, ...]) -> Any:
+    """A backbone, with its embedding size ``dim``, for rows of this shape: (channels, height, width) or (d,)."""
+    try:
+        return make(config)(shape)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
 def make_head(config: Mapping[str, Any], *, dim: int, classes: int) -> nn.Module:
     return make(config, dim=dim, classes=classes)
 
@@ -45,7 +56,7 @@ def make_training(config: Mapping[str, Any], *, shape: tuple[int, ...], classes:
     """Backbone and head are each built from the seed alone, so every loss starts from the same weights."""
     seed = config["seed"]
     torch.manual_seed(2 * seed)
-    backbone = make(config["backbone"])(shape)
+    backbone = make_backbone(config["backbone"], shape)
     torch.manual_seed(2 * seed + 1)
     return Training(
         backbone,
@@ -86,8 +97,6 @@ def pick_device(name: str) -> torch.device:
 
 def pick_precision(name: str, device: torch.device, backbone: nn.Module) -> str:
     """fp32 or bf16. ``auto`` takes bf16 for convolutions where the hardware multiplies it natively."""
-    if name not in ("auto", "fp32", "bf16"):
-        raise ConfigError(f"precision={name}: must be auto, fp32 or bf16")
     if name != "auto":
         return name
     convolutions = any(isinstance(layer, nn.Conv2d) for layer in backbone.modules())

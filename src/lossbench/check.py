@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lossbench.build import make, pick_device, reason
-from lossbench.config import PARTS, ConfigError
+from lossbench.build import PRECISIONS, make, pick_device, reason
+from lossbench.config import ConfigError
 from lossbench.validate import check_range
 
 
@@ -22,48 +23,59 @@ def check(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -
 
     choices: option chosen per group, to refuse a preset whose head was overridden.
     """
-    faults = [*_not_finite(config), *_settings(config), *_preset(config, choices or {})]
+    faults = Faults()
+    for name, value, rule in _ranges(config):
+        with faults.caught(name):
+            check_range(name, value, **rule)
+    faults += [*_words(config), *_preset(config, choices or {})]
+    with faults.caught("device"):
+        pick_device(config["device"])
     if not faults:
         for name, probe in _PROBES.items():
-            faults += _fault(name, lambda probe=probe: probe(config))  # type: ignore[misc]
+            with faults.caught(name):
+                probe(config)
+    # Parts that others wrote may take a NaN without a word.
+    faults = faults or Faults(f"{path}={value}: must be a finite number" for path, value in _not_finite(config))
     if faults:
         raise ConfigError("\n".join(dict.fromkeys(faults)))
 
 
-def _fault(name: str, probe: Callable[[], None]) -> list[str]:
-    try:
-        probe()
-    except Exception as error:
-        return [reason(error) if isinstance(error, ValueError) else f"{name}: {reason(error)}"]
-    return []
+class Faults(list[str]):
+    """One line per fault."""
+
+    @contextmanager
+    def caught(self, part: str) -> Iterator[None]:
+        """Turn an error in the block into a line; one that is not about a value is named by its part."""
+        try:
+            yield
+        except Exception as error:
+            self.append(reason(error) if isinstance(error, ValueError) else f"{part}: {reason(error)}")
 
 
-def _not_finite(node: Any, path: str = "") -> Iterator[str]:
+def _ranges(config: Mapping[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    trainer = config["trainer"]
+    yield "seed", config["seed"], {"low": 0, "high": 2**31, "integer": True}
+    yield "log_every", config["log_every"], {"low": 1, "integer": True}
+    yield "checkpoint_every", config["checkpoint_every"], {"low": 0}
+    yield "trainer.steps", trainer["steps"], {"low": 1, "integer": True}
+    yield "trainer.batch_size", trainer["batch_size"], {"low": 2, "integer": True}
+    yield "trainer.clip", trainer["clip"], {"low": 0, "open_low": True}
+    yield "trainer.validations", trainer["validations"], {"low": 0, "integer": True}
+
+
+def _not_finite(node: Any, path: str = "") -> Iterator[tuple[str, float]]:
     if isinstance(node, Mapping):
         for key, value in node.items():
             yield from _not_finite(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(node, float) and not math.isfinite(node) and not path.startswith(PARTS):
-        yield f"{path}={node}: must be a finite number"
+    elif isinstance(node, float) and not math.isfinite(node):
+        yield path, node
 
 
-def _settings(config: Mapping[str, Any]) -> Iterator[str]:
-    def settings() -> Iterator[tuple[str, Any, dict[str, Any]]]:
-        trainer = config["trainer"]
-        yield "seed", config["seed"], {"low": 0, "high": 2**31, "integer": True}
-        yield "log_every", config["log_every"], {"low": 1, "integer": True}
-        yield "checkpoint_every", config["checkpoint_every"], {"low": 0}
-        yield "trainer.steps", trainer["steps"], {"low": 1, "integer": True}
-        yield "trainer.batch_size", trainer["batch_size"], {"low": 2, "integer": True}
-        yield "trainer.clip", trainer["clip"], {"low": 0, "open_low": True}
-        yield "trainer.validations", trainer["validations"], {"low": 0, "integer": True}
-
-    for name, value, rule in settings():
-        yield from _fault(name, lambda name=name, value=value, rule=rule: check_range(name, value, **rule))  # type: ignore[misc]
+def _words(config: Mapping[str, Any]) -> Iterator[str]:
     if config["trainer"]["weights"] not in ("last", "best"):
         yield f"trainer.weights={config['trainer']['weights']}: must be last or best"
-    if config["precision"] not in ("auto", "fp32", "bf16"):
-        yield f"precision={config['precision']}: must be auto, fp32 or bf16"
-    yield from _fault("device", lambda: pick_device(config["device"]) and None)
+    if config["precision"] not in PRECISIONS:
+        yield f"precision={config['precision']}: must be one of {', '.join(PRECISIONS)}"
 
 
 def _preset(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:

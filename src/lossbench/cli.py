@@ -30,7 +30,8 @@ def main() -> int:
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(jobs.task)()
     except KeyboardInterrupt:
-        return _fail("stopped; the same command goes on where this run was")
+        _fail("stopped; the same command goes on from the last checkpoint")
+        return 130
     except Exception as error:
         if debug:
             raise
@@ -74,7 +75,7 @@ class Jobs:
         if outcome.reused:
             _say(f"finished before: {outcome.folder} (force=true trains again)")
         if not self.sweep:
-            Console().print(run_summary(outcome.record, outcome.folder))
+            Console().print(run_summary(outcome.record, outcome.folder), crop=False)
 
     def _failed(self, name: str, why: str) -> None:
         self.failures.append((name, why))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +33,7 @@ def evaluate(
     """
     metrics: dict[str, float | None] = {}
     details: dict[str, Any] = {"undefined": {}}
-    curves = {}
+    curves: dict[str, np.ndarray] = {}
     for name, part in _parts(module, data, role, protocol=protocol, tau=tau, precision=precision):
         metrics |= {f"{role}/{key}": value for key, value in part.metrics.items()}
         undefined = part.details["undefined"]

@@ -51,7 +51,11 @@ def run_folder(config: Mapping[str, Any], identity: str) -> Path:
     """<run_root>/<group>/<dataset>-<head>-<loss>-<knobs>-seed<seed>-<first eight digits of the id>."""
     names = run_names(config)
     words = [names["dataset"], names["head"], names["loss"]]
-    words += [f"{key}{value}" for key, value in names["knobs"].items()]
+    words += [f"{key}{_short(value)}" for key, value in knobs(config).items()]
     words += [f"seed{config['seed']}", identity[:8]]
     name = "-".join(re.sub(r"[^\w.]+", "_", str(word)) for word in words)
     return Path(config["run_root"]).expanduser() / str(config["group"]) / name
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral, Real
 
 
 def check_range(
@@ -23,8 +22,7 @@ def check_range(
     Traceback (most recent call last):
     ValueError: m=1.2: must be a number in [0, 1); did you pass degrees?
     """
-    kind = Integral if integer else Real
-    if isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, int if integer else int | float) and not isinstance(value, bool) and math.isfinite(value):
         above = value > low if open_low else value >= low
         below = value < high if open_high else value <= high
         if above and below:

@@ -172,7 +172,7 @@ def test_a_run_ends_with_its_metrics_and_where_to_look(record: MakeRecord, tmp_p
     text = shown(run_summary(run, tmp_path))
     for part in (
         "closed-set", "verification", "identification", "cost", "60.00 %", "60.00 to 80.00", "TAR@FAR=1e-6",
-        "achieved far 0.00098, threshold 0.412, impostors 12,345", "undefined: too few impostors",
+        "FAR 0.00098, threshold 0.412", "undefined: too few impostors",
         "genuine pairs 678, impostor pairs 12,345",
         str(tmp_path / "figures"), f"lossbench.report {tmp_path}", f"wandb leet {tmp_path / 'wandb'}",
     ):  # fmt: skip

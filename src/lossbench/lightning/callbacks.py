@@ -60,10 +60,9 @@ class Diagnostics(pl.Callback):
     a skipped softmax or permuted features show here, before any time is spent.
     """
 
-    def __init__(self, every: int, classes: int, dim: int) -> None:
+    def __init__(self, every: int, classes: int) -> None:
         self.every = every
         self.classes = classes
-        self.dim = dim
         self.expected: ExpectedLoss | None = None
         self.initial_loss: float | None = None
         self._lr = 0.0
@@ -80,7 +79,7 @@ class Diagnostics(pl.Callback):
             return
         values = self._measure(module, outputs, batch[1])
         if step == 0:
-            self._check_initial_loss(module, values["train/loss"])
+            self._check_initial_loss(module, values["train/loss"], outputs["embedding"].shape[1])
         for logger in trainer.loggers:
             logger.log_metrics(values | {"epoch": trainer.current_epoch}, step=step)
         if not math.isfinite(values["train/loss"]):
@@ -100,13 +99,13 @@ class Diagnostics(pl.Callback):
                 values |= cosine_statistics(cosine, outputs["scores"], target)
         return {f"train/{name}": float(value) for name, value in values.items()} | {"train/lr": self._lr}
 
-    def _check_initial_loss(self, module: Training, measured: float) -> None:
+    def _check_initial_loss(self, module: Training, measured: float, dim: int) -> None:
         self.initial_loss = measured
         if not isinstance(module.head, Observable):
             return
         with torch.no_grad():
             self.expected = expected_initial_loss(
-                module.head, module.loss, dim=self.dim, classes=self.classes
+                module.head, module.loss, dim=dim, classes=self.classes
             )
         if not self.expected.agrees(measured):
             log.warning(

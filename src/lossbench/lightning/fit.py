@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def fit(
     device = data.data.device
     if precision == "bf16":
         module.to(memory_format=torch.channels_last)
-    diagnostics = Diagnostics(log_every, data.data.dataset.classes, module.backbone.dim)
+    diagnostics = Diagnostics(log_every, data.data.dataset.classes)
     checkpoints = folder / "checkpoints"
     callbacks = [SeedEpochs(seed), diagnostics, KeepLast(checkpoints, checkpoint_every), _best(checkpoints)]
     with warnings.catch_warnings():
@@ -92,8 +93,19 @@ def fit(
             enable_model_summary=False,
             enable_progress_bar=False,
         )
-        trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume))
+        _fit_or_interrupt(trainer, module, data, resume)
     return Fitted(diagnostics.initial_loss, diagnostics.expected, trainer.global_step)
+
+
+def _fit_or_interrupt(trainer: pl.Trainer, module: Training, data: InMemory, resume: Path | None) -> None:
+    """Lightning answers Ctrl-C by exiting and leaves it ignored; hand it on as what it was."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=None if resume is None else str(resume))
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _best(folder: Path) -> ModelCheckpoint:

@@ -27,6 +27,10 @@ _SECTIONS = (
     ("identification", "identification", ("cmc", "dir_far")),
 )
 
+# Told in result.json; beside a number they only take up the line.
+_WORDS = {"achieved_far": "FAR"}
+_SETTINGS = ("bins", "seed", "tau", "draws", "impostors")
+
 
 def run_summary(record: Record, folder: Path | str) -> RenderableType:
     """The one table at the end of a run: its test metrics by task with the facts beside them, and its cost.
@@ -48,7 +52,9 @@ def run_summary(record: Record, folder: Path | str) -> RenderableType:
             shown = (first, name, value, interval, told) if record.intervals else (first, name, value, told)
             table.add_row(*map(Text, shown))
         table.add_section()
-    return Group(table, Text("\n".join(_next_steps(Path(folder)))))
+    # Paths are for copying: printed with crop=False they stay on one line in any terminal.
+    steps = Text("\n".join(_next_steps(Path(folder))), no_wrap=True, overflow="ignore")
+    return Group(table, steps)
 
 
 def sweep_summary(records: Sequence[Record], failures: Sequence[tuple[str, str]]) -> RenderableType:
@@ -73,6 +79,7 @@ def _sections(record: Record) -> list[tuple[str, list[Cells]]]:
             sections.append((heading, rows + [_metric_cells(record, name) for name in members]))
             left = [name for name in left if name not in members]
     sections.append(("other", [_metric_cells(record, name) for name in left]))
+    sections.append(("training", _training_cells(record)))
     sections.append(("cost", [_cost_cells(name, value) for name, value in record.cost.items()]))
     return [(heading, rows) for heading, rows in sections if rows]
 
@@ -91,10 +98,20 @@ def _metric_cells(record: Record, metric: str) -> Cells:
 
 
 def _facts(facts: Any) -> str:
-    """``achieved far 0.00098, threshold 0.412`` from the dict beside a metric; text as it is."""
+    """``threshold 0.412, FAR 0.00098`` from the dict beside a metric; text as it is."""
     if not isinstance(facts, Mapping):
         return "" if facts is None else str(facts)
-    return ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in facts.items())
+    shown = ((name, value) for name, value in facts.items() if name not in _SETTINGS)
+    return ", ".join(f"{_WORDS.get(name, name).replace('_', ' ')} {_short(value)}" for name, value in shown)
+
+
+def _training_cells(record: Record) -> list[Cells]:
+    """The loss at step 0 beside the one this head and loss should start from."""
+    loss = record.details.get("initial_loss") or {}
+    if loss.get("measured") is None:
+        return []
+    told = "" if loss.get("expected") is None else f"expected {loss['expected']:.3f}"
+    return [("initial loss", f"{loss['measured']:.3f}", "", told)]
 
 
 def _short(value: Any) -> str:

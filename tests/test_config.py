@@ -45,7 +45,9 @@ def test_every_yaml_composes_and_passes_check(option):
     check(*resolved(option))
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if o.split("=")[0] in ("head", "loss", "backbone", "dataset")])
+@pytest.mark.parametrize(
+    "option", [o for o in OPTIONS if o.split("=")[0] in ("head", "loss", "backbone", "dataset")]
+)
 def test_every_part_is_named_after_its_yaml(option):
     group, name = option.split("=")
     config, _ = resolved(option)
@@ -80,7 +82,10 @@ def test_knobs_know_who_takes_them():
 
 
 def test_a_constant_tells_cross_entropy_from_temperature_and_foreign_parts_keep_their_own_name():
-    assert part_name("loss", {"_target_": "lossbench.losses.cross_entropy_loss", "_partial_": True, "tau": 1.0}) == "ce"
+    assert (
+        part_name("loss", {"_target_": "lossbench.losses.cross_entropy_loss", "_partial_": True, "tau": 1.0})
+        == "ce"
+    )
     assert part_name("loss", resolved("loss=temperature", "tau=0.1")[0]["loss"]) == "temperature"
     assert part_name("loss", {"_target_": "mine.losses.sharp_loss"}) == "sharp_loss"
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from tests.test_config import resolved
-
 from lossbench.identity import run_folder, run_id, run_names
+from tests.test_config import resolved
 
 DATA = "fingerprint"
 

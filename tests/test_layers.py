@@ -65,12 +65,19 @@ def test_functional_imports_torch_alone():
     for path in (SOURCE / "functional").glob("*.py"):
         for module in imports(path):
             top = module.split(".")[0]
-            assert top in allowed or part(module) in ("functional", "validate"), f"{path.name} imports {module}"
+            assert top in allowed or part(module) in ("functional", "validate"), (
+                f"{path.name} imports {module}"
+            )
 
 
-@pytest.mark.parametrize("module", ["cli", "run", "records", "report", "report.summary", "datasets", "identity"])
+@pytest.mark.parametrize(
+    "module", ["cli", "run", "records", "report", "report.summary", "datasets", "identity"]
+)
 def test_nothing_a_finished_run_needs_imports_torch(module):
-    code = f"import sys, lossbench.{module}; print([m for m in ('torch', 'pytorch_lightning', 'wandb') if m in sys.modules])"
+    heavy = ("torch", "pytorch_lightning", "wandb")
+    code = f"import sys, lossbench.{module}; print([name for name in {heavy} if name in sys.modules])"
     environment = {"PYTHONPATH": str(SOURCE.parent), "PATH": ""}
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
     assert found.stdout.strip() == "[]"

@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 import torch
-from tests.losses.cases import MARGINS
 
 from lossbench import margins
+from tests.losses.cases import MARGINS
 
 EDGES = [-1.0, 1.0, 0.0, 0.5, -0.5, 1 - 1e-7]
 
@@ -32,7 +32,9 @@ def draw(dtype=torch.float64):
 def test_values_equal_the_oracle_at_the_edges_too(case, margin):
     cosine, target = draw()
     cosine[:, 0] = torch.tensor(EDGES, dtype=torch.float64)
-    expected = [case.oracle(row, y, **case.knobs) for row, y in zip(cosine.tolist(), target.tolist(), strict=True)]
+    expected = [
+        case.oracle(row, y, **case.knobs) for row, y in zip(cosine.tolist(), target.tolist(), strict=True)
+    ]
     changed = margin(cosine, target).tolist()
     for row, wanted in zip(changed, expected, strict=True):
         assert row == pytest.approx(wanted, abs=1e-12)
@@ -64,7 +66,9 @@ def test_only_the_target_changes_and_the_input_is_left_alone(margin):
 def test_a_margin_works_on_the_column_of_target_cosines_alone(margin):
     cosine, target = draw()
     column = cosine.gather(1, target[:, None])
-    assert torch.equal(margin(column, torch.zeros(6, dtype=torch.long)), margin(cosine, target).gather(1, target[:, None]))
+    assert torch.equal(
+        margin(column, torch.zeros(6, dtype=torch.long)), margin(cosine, target).gather(1, target[:, None])
+    )
 
 
 @pytest.mark.parametrize("m", [-1, 1.0, 20, float("nan"), "abc"])

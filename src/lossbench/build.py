@@ -17,7 +17,6 @@ from lossbench.config import ConfigError
 from lossbench.lightning.datamodule import DeviceData
 from lossbench.lightning.module import Training
 
-
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
@@ -37,7 +36,7 @@ def reason(error: BaseException) -> str:
 
 
 def make_backbone(config: Mapping[str, Any], shape: tuple[int, ...]) -> Any:
-    """A backbone, with its embedding size ``dim``, for rows of this shape: (channels, height, width) or (d,)."""
+    """A backbone for rows of this shape: (channels, height, width) or (d,). ``dim`` is its embedding size."""
     try:
         return make(config)(shape)
     except ValueError as error:

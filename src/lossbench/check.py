@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lossbench.build import PRECISIONS, make, pick_device, reason
-from lossbench.config import ConfigError
+from lossbench.config import ConfigError, contradictions
 from lossbench.validate import check_range
 
 
@@ -27,7 +27,7 @@ def check(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -
     for name, value, rule in _ranges(config):
         with faults.caught(name):
             check_range(name, value, **rule)
-    faults += [*_words(config), *_preset(config, choices or {})]
+    faults += [*_words(config), *contradictions(config, choices or {})]
     with faults.caught("device"):
         pick_device(config["device"])
     if not faults:
@@ -35,7 +35,9 @@ def check(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -
             with faults.caught(name):
                 probe(config)
     # Parts that others wrote may take a NaN without a word.
-    faults = faults or Faults(f"{path}={value}: must be a finite number" for path, value in _not_finite(config))
+    faults = faults or Faults(
+        f"{path}={value}: must be a finite number" for path, value in _not_finite(config)
+    )
     if faults:
         raise ConfigError("\n".join(dict.fromkeys(faults)))
 
@@ -78,17 +80,6 @@ def _words(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"precision={config['precision']}: must be one of {', '.join(PRECISIONS)}"
 
 
-def _preset(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
-    preset = config.get("preset")
-    chosen = choices.get("head")
-    if preset and chosen and chosen != preset["head"]:
-        loss = choices.get("loss")
-        yield (
-            f"loss={loss} head={chosen}: the preset {loss} stands for head={preset['head']}; "
-            f"write loss=ce head={chosen} for cross-entropy on that head"
-        )
-
-
 def _probe_dataset(config: Mapping[str, Any]) -> None:
     make(config["dataset"]["source"])
     if config["dataset"].get("augment"):
@@ -120,7 +111,9 @@ def _probe_loss(loss: Callable[[Tensor, Tensor], Tensor], scores: Tensor, target
     before = scores.clone()
     values = loss(scores, target)
     if values.shape != target.shape:
-        raise ValueError(f"loss: must return one value per sample, got shape {tuple(values.shape)} for 5 samples")
+        raise ValueError(
+            f"loss: must return one value per sample, got shape {tuple(values.shape)} for 5 samples"
+        )
     if not torch.isfinite(values).all():
         raise ValueError("loss: is not finite on ordinary scores")
     if not torch.equal(scores, before):

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -15,6 +15,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from lossbench.config import ConfigError, conf_dir
 from lossbench.mistakes import explain, misplaced_dash
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from lossbench.run import Outcome
 
 
 def main() -> int:
@@ -43,7 +48,7 @@ class Jobs:
     """The jobs of one command: each is tried, a failure is named and does not stop the others."""
 
     def __init__(self) -> None:
-        self.outcomes: list[Any] = []
+        self.outcomes: list[Outcome] = []
         self.failures: list[tuple[str, str]] = []
         self.sweep = False
 
@@ -67,15 +72,13 @@ class Jobs:
             self._announce()
 
     def _announce(self) -> None:
-        from rich.console import Console
-
         from lossbench.report.summary import run_summary
 
         outcome = self.outcomes[-1]
         if outcome.reused:
             _say(f"finished before: {outcome.folder} (force=true trains again)")
         if not self.sweep:
-            Console().print(run_summary(outcome.record, outcome.folder), crop=False)
+            _show(run_summary(outcome.record, outcome.folder))
 
     def _failed(self, name: str, why: str) -> None:
         self.failures.append((name, why))
@@ -84,13 +87,19 @@ class Jobs:
     def finish(self) -> int:
         """Print the sweep's table; 1 if a job failed."""
         if self.sweep and (self.outcomes or self.failures):
-            from rich.console import Console
-
             from lossbench.report.summary import sweep_summary
 
-            records = [outcome.record for outcome in self.outcomes]
-            Console().print(sweep_summary(records, self.failures))
+            _show(sweep_summary([outcome.record for outcome in self.outcomes], self.failures))
         return int(bool(self.failures))
+
+
+def _show(summary: RenderableType) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a file or a pipe has no width to keep to
+    console.print(summary, crop=False)
 
 
 def _say(text: str) -> None:

@@ -7,11 +7,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-PARTS = ("dataset", "backbone", "head", "loss", "protocol", "optimizer", "schedule", "trainer")
+PARTS = ("dataset", "backbone", "head", "loss", "regularizer", "protocol", "optimizer", "schedule", "trainer")
 """Groups that make a run what it is. Everything else says where and how to run it."""
 
-_RUNNING = ("run_root", "group", "force", "device", "precision", "log_every", "checkpoint_every")
-_SETTINGS = ("seed", *_RUNNING, "keep_checkpoints", "figures", "progress", "preset", "logger", "experiment", "regularizer")
+_SETTINGS = (
+    *("seed", "run_root", "group", "force", "device", "precision", "log_every", "checkpoint_every"),
+    *("keep_checkpoints", "figures", "progress", "logger", "preset", "experiment", "regularizer"),
+)
+INTERNAL = {"preset", "experiment", "regularizer"}
+"""Top-level names that nobody sets to a number."""
 
 
 class ConfigError(ValueError):
@@ -25,9 +29,26 @@ def conf_dir() -> Path:
     return packaged if (packaged / "config.yaml").is_file() else package.parents[1] / "conf"
 
 
+def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
+    """Choices that undo each other: a preset such as loss=amsoftmax whose head was overridden.
+
+    choices: option chosen per group; the resolved config alone no longer shows what was asked for.
+    """
+    preset = config.get("preset")
+    chosen = choices.get("head")
+    if preset and chosen and chosen != preset["head"]:
+        loss = choices.get("loss")
+        yield (
+            f"loss={loss} head={chosen}: the preset {loss} stands for head={preset['head']}; "
+            f"write loss=ce head={chosen} for cross-entropy on that head"
+        )
+
+
 def knobs(config: Mapping[str, Any]) -> dict[str, Any]:
     """Top-level numbers of the chosen parts: m, s, tau, delta, lr, ..."""
-    return {key: value for key, value in config.items() if key not in _SETTINGS and not isinstance(value, dict)}
+    return {
+        key: value for key, value in config.items() if key not in _SETTINGS and not isinstance(value, dict)
+    }
 
 
 def knob_owners() -> dict[str, list[str]]:

@@ -6,6 +6,7 @@ import platform
 import resource
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ def _commit() -> str | None:
         return None
     try:
         commit, changed = (
-            subprocess.run(["git", "-C", root, *words], capture_output=True, text=True, timeout=5, check=True).stdout
+            subprocess.run(
+                ["git", "-C", root, *words], capture_output=True, text=True, timeout=5, check=True
+            ).stdout
             for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
         )
     except (OSError, subprocess.SubprocessError):
@@ -71,10 +74,8 @@ def reset_peak_memory() -> None:
     """Start measuring the peak anew, so that each run of a sweep has its own (Linux)."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -21,7 +21,7 @@ def run_id(config: Mapping[str, Any], fingerprint: str) -> str:
     Top-level knobs act only through the parts that refer to them, so the parts alone are hashed. Key order
     and null entries do not count: an option added later as null keeps the ids of older runs.
     """
-    parts = {name: config.get(name) for name in (*PARTS, "regularizer", "seed")}
+    parts = {name: config.get(name) for name in (*PARTS, "seed")}
     content = {"config": _canonical(parts), "data": fingerprint, "recipe": RECIPE}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-
 from lossbench import build
 from lossbench.environment import environment, peak_memory_mb, reset_peak_memory
 from lossbench.evaluation import evaluate

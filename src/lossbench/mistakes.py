@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from lossbench.config import knob_owners, part_options
+from lossbench.config import INTERNAL, knob_owners, part_options
 
 _HYDRA_FLAGS = (
     "--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun",
@@ -18,7 +18,9 @@ def misplaced_dash(arguments: Sequence[str]) -> str | None:
     """The answer to ``-m 0.35`` or ``--m=0.35``: Hydra takes both for its multirun flag."""
     for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if argument in ("-m", "--multirun", "--m") and re.fullmatch(r"[-+.\d][\d.eE+-]*", following):
-            return f"{argument} {following}: -m starts a sweep; the margin is set without a dash: m={following}"
+            return (
+                f"{argument} {following}: -m starts a sweep; the margin is set without a dash: m={following}"
+            )
         option, _, value = argument.partition("=")
         if option.startswith("--") and option not in _HYDRA_FLAGS:
             right = f"{option.lstrip('-')}={value or following or '...'}"
@@ -66,10 +68,10 @@ def _unknown_key(key: str) -> str:
     owners = knob_owners()
     if key in owners:
         return f"{key}: the chosen head and loss take no {key}; these do: {', '.join(owners[key])}"
-    options = part_options(key.partition(".")[0]) if "." in key else sorted(owners)
+    options = part_options(key.partition(".")[0]) if "." in key else sorted(set(owners) - INTERNAL)
     return f"{key}: no such option; {_among(key, options)}; --cfg job shows those of your choice"
 
 
 def _among(word: str, options: Sequence[str]) -> str:
     close = get_close_matches(word, options, n=1)
-    return f"did you mean {close[0]}?" if close else f"there are {', '.join(options)}"
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(options) or 'none'}"

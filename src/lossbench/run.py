@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from lossbench.config import ConfigError
+from lossbench.config import ConfigError, contradictions
 from lossbench.identity import run_folder, run_id
 from lossbench.records import Record, read_record
 
@@ -33,6 +33,8 @@ def run(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> 
     choices: option chosen per group, used to refuse contradictory ones.
     """
     config = dict(config)
+    for fault in contradictions(config, choices or {}):
+        raise ConfigError(fault)
     identity = _identify(config, choices)
     folder = run_folder(config, identity)
     if not config["force"] and (folder / "result.json").exists():
@@ -40,12 +42,12 @@ def run(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> 
     from lossbench.check import check
 
     check(config, choices)
-    with _lock(folder):
+    with _locked(folder):
         if config["force"]:
             _clear(folder)
         elif (folder / "result.json").exists():  # another process finished it while this one waited
             return Outcome(folder, _own_record(folder, identity), reused=True)
-        _write_config(folder, config)
+        OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
         from lossbench.job import execute
 
         return Outcome(folder, execute(config, identity, folder), reused=False)
@@ -66,31 +68,24 @@ def _identify(config: Mapping[str, Any], choices: Mapping[str, str] | None) -> s
 def _own_record(folder: Path, identity: str) -> Record:
     record = read_record(folder)
     if record.id != identity:
-        raise ConfigError(f"{folder}: holds another run (id {record.id[:16]}); move it away or change run_root")
+        raise ConfigError(
+            f"{folder}: holds another run (id {record.id[:16]}); move it away or change run_root"
+        )
     return record
 
 
-class _lock:  # noqa: N801 - reads as the verb it is
-    """Keep two processes out of one run folder."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{folder}: cannot make this folder ({error.strerror}); set run_root") from error
-        self._folder = folder
-        self._file = FileLock(folder / ".lock", timeout=0)
-
-    def __enter__(self) -> None:
-        try:
-            self._file.acquire()
-        except Timeout as error:
-            raise ConfigError(
-                f"{self._folder}: another process is training this run; wait for it or end it"
-            ) from error
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.release()
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep two processes out of one run folder; the lock of a killed process is gone with it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot make this folder ({error.strerror}); set run_root") from error
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise ConfigError(f"{folder}: another process is at this run; wait for it or end it") from error
 
 
 def _clear(folder: Path) -> None:
@@ -100,8 +95,3 @@ def _clear(folder: Path) -> None:
         if path.name == ".lock":
             continue
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    with warnings.catch_warnings():
-        OmegaConf.save(OmegaConf.create(dict(config)), folder / "config.yaml")

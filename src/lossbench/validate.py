@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 
 
 def check_range(
@@ -22,10 +23,12 @@ def check_range(
     Traceback (most recent call last):
     ValueError: m=1.2: must be a number in [0, 1); did you pass degrees?
     """
-    if isinstance(value, int if integer else int | float) and not isinstance(value, bool) and math.isfinite(value):
-        above = value > low if open_low else value >= low
-        below = value < high if open_high else value <= high
-        if above and below:
+    # The abstract types take numpy's numbers too.
+    if isinstance(value, Integral if integer else Real) and not isinstance(value, bool):
+        number = float(value)
+        above = number > low if open_low else number >= low
+        below = number < high if open_high else number <= high
+        if math.isfinite(number) and above and below:
             return
     word = "be a whole number" if integer else "be a number"
     rule = f"{word}{_interval(low, high, open_low, open_high)}"

@@ -28,9 +28,7 @@ def cross_entropy(scores, target, *, tau):
 
 
 def hinge(scores, target, *, delta):
-    return sum(
-        max(0.0, score - scores[target] + delta) for j, score in enumerate(scores) if j != target
-    )
+    return sum(max(0.0, score - scores[target] + delta) for j, score in enumerate(scores) if j != target)
 
 
 def additive_cosine(cosine, target, *, m):

@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 import torch
-from tests.losses.cases import LOSSES
 
 from lossbench import losses
+from tests.losses.cases import LOSSES
 
 IDS = [f"{case.name}-{case.knobs}" for case in LOSSES]
 
@@ -43,7 +43,9 @@ def oracle_gradient(case, row, target, step=1e-6):
 
 def test_values_equal_the_oracle(case, loss):
     scores, target = draw()
-    expected = [case.oracle(row, y, **case.knobs) for row, y in zip(scores.tolist(), target.tolist(), strict=True)]
+    expected = [
+        case.oracle(row, y, **case.knobs) for row, y in zip(scores.tolist(), target.tolist(), strict=True)
+    ]
     assert loss(scores, target).tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 

@@ -41,9 +41,7 @@ class ConvNet(nn.Module):
         with torch.no_grad():
             flat = self.features.eval()(torch.zeros(1, *shape)).shape[1]
         self.features.train()
-        self.embed = nn.Sequential(
-            nn.Linear(flat, dim, bias=False), nn.BatchNorm1d(dim), nn.Dropout(dropout)
-        )
+        self.embed = nn.Sequential(nn.Linear(flat, dim, bias=False), nn.BatchNorm1d(dim), nn.Dropout(dropout))
         self.dim = dim
 
     def forward(self, images: Float[Tensor, "n k h w"]) -> Float[Tensor, "n d"]:

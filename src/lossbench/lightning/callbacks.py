@@ -13,13 +13,14 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lossbench.config import ConfigError
 from lossbench.diagnostics import ExpectedLoss, Observable, cosine_statistics, expected_initial_loss
 from lossbench.lightning.module import Training
 
 log = logging.getLogger(__name__)
 
 
-class Diverged(RuntimeError):
+class DivergedError(ConfigError):
     """Training met a loss that is not finite."""
 
 
@@ -44,7 +45,9 @@ class KeepLast(pl.Callback):
         self.seconds = seconds
         self._saved = time.monotonic()
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        if not math.isfinite(module.grad_norm):
+            return  # keep the last good one
         done = trainer.global_step >= trainer.max_steps
         if done or time.monotonic() - self._saved >= self.seconds:
             partial = self.path.with_suffix(".tmp")
@@ -67,6 +70,15 @@ class Diagnostics(pl.Callback):
         self.initial_loss: float | None = None
         self._lr = 0.0
 
+    def state_dict(self) -> dict[str, Any]:
+        """What step 0 showed, so that a resumed run still tells it."""
+        expected = None if self.expected is None else (self.expected.mean, self.expected.spread)
+        return {"initial_loss": self.initial_loss, "expected": expected}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.initial_loss = state_dict["initial_loss"]
+        self.expected = None if state_dict["expected"] is None else ExpectedLoss(*state_dict["expected"])
+
     def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, batch_idx: int) -> None:
         if self._due(trainer, trainer.global_step):
             self._lr = trainer.optimizers[0].param_groups[0]["lr"]
@@ -83,9 +95,9 @@ class Diagnostics(pl.Callback):
         for logger in trainer.loggers:
             logger.log_metrics(values | {"epoch": trainer.current_epoch}, step=step)
         if not math.isfinite(values["train/loss"]):
-            raise Diverged(
-                f"loss={values['train/loss']} at step {step} (gradient norm {values['train/grad_norm']:.3g}): "
-                "training diverged; lower lr, m or s"
+            raise DivergedError(
+                f"training diverged: loss={values['train/loss']} at step {step}, "
+                f"gradient norm {values['train/grad_norm']:.3g}; lower lr, m or s"
             )
 
     def _due(self, trainer: pl.Trainer, step: int) -> bool:
@@ -104,13 +116,11 @@ class Diagnostics(pl.Callback):
         if not isinstance(module.head, Observable):
             return
         with torch.no_grad():
-            self.expected = expected_initial_loss(
-                module.head, module.loss, dim=dim, classes=self.classes
-            )
+            self.expected = expected_initial_loss(module.head, module.loss, dim=dim, classes=self.classes)
         if not self.expected.agrees(measured):
             log.warning(
-                "initial loss %.3f, expected %.3f +- %.3f for this head and loss: check the labels, the scale "
-                "and what the loss is given before trusting this run",
+                "initial loss %.3f, expected %.3f +- %.3f of this head and loss: "
+                "check the scale and what the loss is given before trusting this run",
                 measured,
                 self.expected.mean,
                 self.expected.spread,

@@ -1,4 +1,4 @@
-"""One in-memory datamodule for every data set: a batch is one index operation plus whole-batch augmentation."""
+"""One in-memory datamodule for every set: a batch is one index operation plus whole-batch augmentation."""
 
 from __future__ import annotations
 

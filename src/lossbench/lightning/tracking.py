@@ -33,7 +33,11 @@ class Tracking:
         self._mirror = None
         project = (config.get("logger") or {}).get("project")
         if project:
-            words = [names["head"], names["loss"], *(f"{key}={value}" for key, value in names["knobs"].items())]
+            words = [
+                names["head"],
+                names["loss"],
+                *(f"{key}={value}" for key, value in names["knobs"].items()),
+            ]
             self._mirror = start_wandb(
                 folder,
                 project=project,
@@ -55,7 +59,10 @@ class Tracking:
         return self._history.rows
 
     def log_result(
-        self, metrics: Mapping[str, float | None], curves: Mapping[str, np.ndarray], figures: Mapping[str, Path]
+        self,
+        metrics: Mapping[str, float | None],
+        curves: Mapping[str, np.ndarray],
+        figures: Mapping[str, Path],
     ) -> None:
         """Mirror the final metrics, curves and figures."""
         if self._mirror is not None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lossbench.config import PARTS
 from lossbench.records import Record
 from lossbench.report.interval import Estimate, estimate
 from lossbench.report.names import MISSING, format_knobs, format_setting
@@ -109,7 +110,7 @@ def format_differs(differs: dict[str, Any]) -> str:
 
 def _settings(run: Record, linked: set[str]) -> dict[str, Any]:
     # As for the run's id: root numbers act only through the parts, or say where and how it was started.
-    parts = {name: part for name, part in run.config.items() if isinstance(part, dict) and name != "logger"}
+    parts = {name: run.config[name] for name in PARTS if isinstance(run.config.get(name), dict)}
     settings = {key: value for key, value in flatten(parts).items() if key not in linked}
     if "sha256" in run.split:
         settings["data"] = str(run.split["sha256"])[:8]

@@ -101,8 +101,8 @@ def _facts(facts: Any) -> str:
     """``threshold 0.412, FAR 0.00098`` from the dict beside a metric; text as it is."""
     if not isinstance(facts, Mapping):
         return "" if facts is None else str(facts)
-    shown = ((name, value) for name, value in facts.items() if name not in _SETTINGS)
-    return ", ".join(f"{_WORDS.get(name, name).replace('_', ' ')} {_short(value)}" for name, value in shown)
+    shown = ((str(name), value) for name, value in facts.items() if name not in _SETTINGS)
+    return ", ".join(f"{_WORDS.get(name, name.replace('_', ' '))} {_short(value)}" for name, value in shown)
 
 
 def _training_cells(record: Record) -> list[Cells]:

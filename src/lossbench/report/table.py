@@ -50,11 +50,15 @@ def rich_table(groups: Sequence[Group], metrics: Sequence[str], title: str | Non
     )
     table.caption, table.caption_justify = _caption(groups), "left"
     for name, *cells in zip(header, *rows, strict=True):
-        # In a narrow terminal a cell folds between its words and the heading anywhere: no number is cut.
-        longest = max(len(word) for cell in cells for word in cell.split() or [""])
         text = name in _TEXT_COLUMNS
+        # In a narrow terminal names fold and numbers stay whole: a cell breaks before its ±.
+        heading = name.replace("=", "\n=", 1).replace(" %", "\n%" if "=" not in name else " %")
+        longest = max(len(word) for cell in (*cells, heading) for word in cell.replace("= ", "=").split())
         table.add_column(
-            Text(name), justify="left" if text else "right", overflow="fold", min_width=0 if text else longest
+            Text(heading),
+            justify="left" if text else "right",
+            overflow="fold",
+            min_width=0 if text else longest,
         )
     for row in rows:
         # Text, not markup: a name may hold square brackets.

@@ -407,8 +407,12 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="fewer turns: rougher numbers, sooner")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts to run")
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="of torch; 1 on a busy machine"
+    )
     parser.add_argument("--out", type=Path, help="Markdown file to write")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     load, rows = os.getloadavg(), []
     for part in options.only:
         for row in PARTS[part](options.quick):

@@ -1,4 +1,4 @@
-"""One run from its configuration to its record: what it writes, what it reuses, how it goes on after a kill."""
+"""One run from its configuration to its record: what it writes, what it reuses, how it goes on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lossbench.config import ConfigError
 from lossbench.evaluation import evaluate
 from lossbench.lightning.fit import load_weights
 from lossbench.losses import cross_entropy_loss
-from lossbench.records import RecordError, read_curves, read_history, read_record
+from lossbench.records import read_curves, read_history, read_record
 from lossbench.run import run
 from tests.test_config import resolved
 
@@ -108,16 +108,20 @@ def test_the_history_has_training_rows_and_validation_rows(finished):
     rows = {int(row["step"]): row for row in read_history(finished.folder)}
     trained = {step for step, row in rows.items() if "train/loss" in row}
     assert trained == {*range(0, 56, 5), 55}
-    # epochs of 16 steps end after steps 15, 31 and 47
+    # four of 56 steps, the last at the end, wherever epochs of 16 steps end
     validated = {step for step, row in rows.items() if "val/auc" in row}
-    assert {15, 31, 47} <= validated
+    assert validated == {13, 27, 41, 55}
     assert {row["epoch"] for row in rows.values()} == {0, 1, 2, 3}
 
 
 def test_the_record_says_who_was_in_which_role(finished):
     split = finished.record.split
     assert split["open_set"] is False
-    assert {role: part["rows"] for role, part in split["roles"].items()} == {"train": 1079, "val": 359, "test": 359}
+    assert {role: part["rows"] for role, part in split["roles"].items()} == {
+        "train": 1079,
+        "val": 359,
+        "test": 359,
+    }
     assert split["roles"]["train"]["names"] == list("0123456789")
 
 
@@ -191,7 +195,7 @@ def test_force_clears_what_an_earlier_attempt_left(tmp_path):
     forced = start(tmp_path, "force=true")
     assert forced.record.metrics == outcome.record.metrics
     assert not (outcome.folder / "leftover.txt").exists()
-    assert not (outcome.folder / "checkpoints" / "best.ckpt").exists()
+    assert (outcome.folder / "checkpoints" / "best.ckpt").read_bytes() != b"old"
 
 
 def test_a_forced_run_that_fails_no_longer_looks_finished(tmp_path, monkeypatch):
@@ -251,6 +255,12 @@ def test_weights_best_evaluates_the_checkpoint_that_was_best_on_validation(tmp_p
     assert outcome.record.metrics["val/auc"] == pytest.approx(max(looks), abs=1e-9)
 
 
+def test_weights_best_without_a_look_at_the_validation_split_is_refused(tmp_path):
+    line = _refused(tmp_path, "trainer.weights=best", "trainer.validations=0")
+    assert line.startswith("trainer.weights=best: ")
+    assert not list(tmp_path.rglob("result.json"))
+
+
 def test_checkpoints_can_be_thrown_away_once_the_result_is_written(tmp_path):
     outcome = start(tmp_path, "keep_checkpoints=false")
     assert (outcome.folder / "result.json").exists()
@@ -261,8 +271,8 @@ def test_checkpoints_can_be_thrown_away_once_the_result_is_written(tmp_path):
 # refusals
 
 
-def _refused(root, *overrides, kind=ConfigError):
-    with pytest.raises(kind) as found:
+def _refused(root, *overrides):
+    with pytest.raises(ConfigError) as found:
         start(root, *overrides)
     line = str(found.value)
     assert len(line.splitlines()) == 1
@@ -292,8 +302,9 @@ def test_a_torn_result_is_one_line_that_names_the_file(tmp_path):
     outcome = start(tmp_path)
     path = outcome.folder / "result.json"
     path.write_text(path.read_text()[:-20])
-    line = _refused(tmp_path, kind=RecordError)
+    line = _refused(tmp_path)
     assert line.startswith(f"{path}: not valid JSON")
+    assert line.endswith("force=true trains again")
     assert start(tmp_path, "force=true").record.metrics == outcome.record.metrics
 
 
@@ -350,7 +361,7 @@ def test_a_run_that_another_process_trains_is_refused(tmp_path):
     _unfinish(outcome)
     with FileLock(outcome.folder / ".lock"):
         line = _refused(tmp_path)
-    assert line.startswith(f"{outcome.folder}: another process is training this run")
+    assert line.startswith(f"{outcome.folder}: another process is at this run")
     assert start(tmp_path).record.metrics == outcome.record.metrics
 
 
@@ -388,7 +399,7 @@ def fused_loss(scores, target, *, tau):
 
 
 def _stopped(root, after, *overrides):
-    """Train ``after`` steps and stop without a word; returns whether it was stopped."""
+    """Train ``after`` steps and stop."""
     Fuse.left = after
     try:
         with pytest.raises(RuntimeError, match="the fuse blew"):
@@ -397,7 +408,8 @@ def _stopped(root, after, *overrides):
         Fuse.left = None
 
 
-FUSED = (*LONGER, "loss._target_=tests.test_run.fused_loss", "backbone.dropout=0.3")
+# Of the epochs 0 to 3 only 1 ends with a look at the validation split: stops fall after either kind.
+FUSED = (*LONGER, "trainer.validations=2", "loss._target_=tests.test_run.fused_loss", "backbone.dropout=0.3")
 
 
 @pytest.fixture(scope="module")
@@ -432,14 +444,18 @@ def test_a_run_stopped_after_its_last_step_is_only_evaluated(undisturbed, tmp_pa
 
 
 def test_a_resumed_run_with_best_weights_remembers_the_best_before_the_stop(tmp_path):
-    overrides = (*FUSED, "trainer.weights=best", "lr=2", "schedule.warmup=0.9")
+    overrides = (*FUSED, "trainer.validations=4", "trainer.weights=best", "lr=2", "schedule.warmup=0.9")
     whole = start(tmp_path / "whole", *overrides)
     _stopped(tmp_path / "stopped", 35, *overrides)
     assert start(tmp_path / "stopped", *overrides).record.metrics == whole.record.metrics
 
 
+def _checkpoints(root):
+    return list(root.glob("adhoc/*/checkpoints/last.ckpt"))
+
+
 def _reached(path):
-    """Step of a checkpoint, 0 before there is one; it is replaced in one move, so it is never half written."""
+    """Step of a checkpoint, 0 before there is one; it is replaced in one move, never half written."""
     return torch.load(path, weights_only=True)["global_step"] if path.exists() else 0
 
 
@@ -451,15 +467,14 @@ def test_a_run_ended_by_kill_9_goes_on_and_ends_with_the_same_numbers_and_histor
     process = subprocess.Popen(command, env=environment, cwd=tmp_path)
     try:
         deadline = time.monotonic() + 90
-        checkpoints = (tmp_path / "killed").glob("adhoc/*/checkpoints/last.ckpt")
-        while max(map(_reached, (tmp_path / "killed").glob("adhoc/*/checkpoints/last.ckpt")), default=0) < 100:
+        while max(map(_reached, _checkpoints(tmp_path / "killed")), default=0) < 100:
             assert time.monotonic() < deadline
             assert process.poll() is None, "ended before it was killed"
             time.sleep(0.005)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    (checkpoint,) = checkpoints
+    (checkpoint,) = _checkpoints(tmp_path / "killed")
     assert 100 <= _reached(checkpoint) < 800
     assert not (checkpoint.parents[1] / records.RESULT).exists()
 

@@ -76,8 +76,12 @@ def make_data(config: Mapping[str, Any], device: torch.device) -> DeviceData:
 def _device_data(dataset: str, device: torch.device) -> DeviceData:
     config = json.loads(dataset)
     augment = make(config["augment"]) if config.get("augment") else None
+    try:
+        loaded = datasets.load(make(config["source"]))
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"dataset: {error}") from error
     return DeviceData(
-        datasets.load(make(config["source"])),
+        loaded,
         device=device,
         augment=augment,
         augment_evaluation=bool(config.get("augment_evaluation")),

@@ -76,6 +76,8 @@ def _not_finite(node: Any, path: str = "") -> Iterator[tuple[str, float]]:
 def _words(config: Mapping[str, Any]) -> Iterator[str]:
     if config["trainer"]["weights"] not in ("last", "best"):
         yield f"trainer.weights={config['trainer']['weights']}: must be last or best"
+    if config["trainer"]["weights"] == "best" and config["trainer"]["validations"] == 0:
+        yield "trainer.weights=best: needs trainer.validations >= 1"
     if config["precision"] not in PRECISIONS:
         yield f"precision={config['precision']}: must be one of {', '.join(PRECISIONS)}"
 

@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import hydra
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from lossbench.run import Outcome
 
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+
 
 def main() -> int:
     """Exit code 0 if every job ended with a result, 1 otherwise."""
@@ -29,19 +33,28 @@ def main() -> int:
         return _fail(mistake)
     logging.basicConfig(level=logging.WARNING, format="lossbench: %(message)s")
     jobs = Jobs()
-    debug = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    # Hydra then raises instead of printing its own report, and the answer below is one line.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(jobs.task)()
+        with _raising_hydra():
+            hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(jobs.task)()
     except KeyboardInterrupt:
         _fail("stopped; the same command goes on from the last checkpoint")
         return 130
     except Exception as error:
-        if debug:
+        if os.environ.get(_FULL_ERROR) == "1":
             raise
         return _fail(explain(error, sys.argv[1:]))
     return jobs.finish()
+
+
+@contextmanager
+def _raising_hydra() -> Iterator[None]:
+    """Let Hydra raise instead of printing a report of its own, so that the answer can be one line."""
+    before = os.environ.get(_FULL_ERROR, "")
+    os.environ[_FULL_ERROR] = "1"
+    try:
+        yield
+    finally:
+        os.environ[_FULL_ERROR] = before
 
 
 class Jobs:

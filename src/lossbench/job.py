@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lossbench import build
+from lossbench.config import ConfigError
 from lossbench.environment import environment, peak_memory_mb, reset_peak_memory
 from lossbench.evaluation import evaluate
 from lossbench.identity import run_names
@@ -84,7 +85,9 @@ def _train(
         resume=None if resume is None else resume[0],
     )
     best = folder / "checkpoints" / "best.ckpt"
-    if trainer["weights"] == "best" and best.exists():
+    if trainer["weights"] == "best":
+        if not best.exists():
+            raise ConfigError("trainer.weights=best: this data set has no validation split; use last")
         load_weights(module, best)
     module.to(data.device).eval()
     return fitted, time.perf_counter() - started

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from lossbench.config import ConfigError, contradictions
 from lossbench.identity import run_folder, run_id
-from lossbench.records import Record, read_record
+from lossbench.records import Record, RecordError, read_record
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,10 @@ def _identify(config: Mapping[str, Any], choices: Mapping[str, str] | None) -> s
 
 
 def _own_record(folder: Path, identity: str) -> Record:
-    record = read_record(folder)
+    try:
+        record = read_record(folder)
+    except RecordError as error:
+        raise ConfigError(f"{error}; force=true trains again") from error
     if record.id != identity:
         raise ConfigError(
             f"{folder}: holds another run (id {record.id[:16]}); move it away or change run_root"

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from lossbench.config import ConfigError
 from lossbench.diagnostics import ExpectedLoss, Observable, cosine_statistics, expected_initial_loss
+from lossbench.lightning.history import HistoryLogger
 from lossbench.lightning.module import Training
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,25 @@ class KeepLast(pl.Callback):
         self.seconds = seconds
         self._saved = time.monotonic()
 
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Begin the epoch after the one that a checkpoint ends.
+
+        Lightning takes an epoch that ended without a validation for unfinished: it would repeat a batch.
+        """
+        loop = trainer.fit_loop
+        if loop.restarted_on_epoch_end:
+            loop.epoch_progress.increment_completed()
+            loop.reset_restart_stage()
+            loop.epoch_loop.restarting = False
+
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         if not math.isfinite(module.grad_norm):
             return  # keep the last good one
         done = trainer.global_step >= trainer.max_steps
         if done or time.monotonic() - self._saved >= self.seconds:
+            for logger in trainer.loggers:
+                if isinstance(logger, HistoryLogger):
+                    logger.flush()  # a resumed run goes on from these rows
             partial = self.path.with_suffix(".tmp")
             trainer.save_checkpoint(partial)
             partial.replace(self.path)
@@ -94,11 +109,11 @@ class Diagnostics(pl.Callback):
             self._check_initial_loss(module, values["train/loss"], outputs["embedding"].shape[1])
         for logger in trainer.loggers:
             logger.log_metrics(values | {"epoch": trainer.current_epoch}, step=step)
-        if not math.isfinite(values["train/loss"]):
-            raise DivergedError(
-                f"training diverged: loss={values['train/loss']} at step {step}, "
-                f"gradient norm {values['train/grad_norm']:.3g}; lower lr, m or s"
-            )
+        _refuse_divergence(values["train/loss"], values["train/grad_norm"], step)
+
+    def on_validation_start(self, trainer: pl.Trainer, module: Any) -> None:
+        # Between two rows nobody has looked, and NaN embeddings have no ROC.
+        _refuse_divergence(None, float(module.grad_norm), trainer.global_step - 1)
 
     def _due(self, trainer: pl.Trainer, step: int) -> bool:
         return step % self.every == 0 or step == trainer.max_steps - 1
@@ -125,6 +140,14 @@ class Diagnostics(pl.Callback):
                 self.expected.mean,
                 self.expected.spread,
             )
+
+
+def _refuse_divergence(loss: float | None, grad_norm: float, step: int) -> None:
+    # A gradient that is not finite makes the weights NaN, whatever the loss was.
+    if math.isfinite(grad_norm) and (loss is None or math.isfinite(loss)):
+        return
+    told = f"gradient norm {grad_norm:.3g}" if loss is None else f"loss={loss}, gradient norm {grad_norm:.3g}"
+    raise DivergedError(f"training diverged at step {step}: {told}; lower lr, m or s")
 
 
 class ProgressBar(pl.Callback):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import signal
 import warnings
 from collections.abc import Sequence
@@ -69,8 +68,6 @@ def fit(
     resume: Path | None,
 ) -> Fitted:
     """Train for ``steps`` optimizer steps; checkpoints/last.ckpt and best.ckpt are written on the way."""
-    epochs = math.ceil(steps / len(data.train_dataloader()))
-    every = max(1, epochs // validations) if validations else epochs + 1
     device = data.data.device
     if precision == "bf16":
         module.to(memory_format=torch.channels_last)
@@ -85,7 +82,9 @@ def fit(
             precision="bf16-mixed" if precision == "bf16" else "32-true",
             max_steps=steps,
             max_epochs=-1,
-            check_val_every_n_epoch=every,
+            # In steps, across epochs, the last one at the end of training.
+            check_val_every_n_epoch=None,
+            val_check_interval=max(1, steps // validations) if validations else None,
             limit_val_batches=1.0 if validations else 0,
             num_sanity_val_steps=0,
             logger=list(loggers),

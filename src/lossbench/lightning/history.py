@@ -78,9 +78,14 @@ class HistoryLogger(Logger):
             self._write()
 
     @rank_zero_only
-    def finalize(self, status: str) -> None:
+    def flush(self) -> None:
+        """Write now what has not been written, before a checkpoint that the rows must reach."""
         if self._dirty:
             self._write()
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        self.flush()
 
     def _write(self) -> None:
         started = time.monotonic()

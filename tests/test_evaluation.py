@@ -15,8 +15,8 @@ from lossbench.backbones import Identity
 from lossbench.datasets import Dataset, Split
 from lossbench.evaluation import embed, evaluate
 from lossbench.heads import LinearHead
+from lossbench.lightning.checkpoints import load_weights
 from lossbench.lightning.datamodule import DeviceData
-from lossbench.lightning.fit import load_weights
 from lossbench.lightning.module import Training
 from lossbench.losses import cross_entropy_loss
 from tests.test_config import resolved

@@ -13,8 +13,9 @@ from lossbench.config import ConfigError
 from lossbench.environment import environment, peak_memory_mb, reset_peak_memory
 from lossbench.evaluation import evaluate
 from lossbench.identity import run_names
+from lossbench.lightning.checkpoints import checkpoint_step, load_weights
 from lossbench.lightning.datamodule import DeviceData, InMemory
-from lossbench.lightning.fit import Fitted, checkpoint_step, fit, load_weights
+from lossbench.lightning.fit import Fitted, fit
 from lossbench.lightning.module import Training
 from lossbench.lightning.tracking import Tracking
 from lossbench.protocols import Evaluation

@@ -14,8 +14,9 @@ from lossbench import build
 from lossbench.config import ConfigError
 from lossbench.heads import CosineHead, LinearHead
 from lossbench.lightning.callbacks import DivergedError
+from lossbench.lightning.checkpoints import checkpoint_step
 from lossbench.lightning.datamodule import InMemory
-from lossbench.lightning.fit import checkpoint_step, fit
+from lossbench.lightning.fit import fit
 from lossbench.lightning.history import HistoryLogger
 from lossbench.records import read_history
 from lossbench.run import run

@@ -1,21 +1,16 @@
-"""What happens around the training loop: seeding, diagnostics, the progress bar."""
+"""What happens around a training step: seeding, diagnostics, and stopping a run that diverges."""
 
 from __future__ import annotations
 
 import logging
 import math
-import time
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lossbench.config import ConfigError
 from lossbench.diagnostics import ExpectedLoss, Observable, cosine_statistics, expected_initial_loss
-from lossbench.lightning.history import HistoryLogger
 from lossbench.lightning.module import Training
 
 log = logging.getLogger(__name__)
@@ -33,42 +28,6 @@ class SeedEpochs(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         torch.manual_seed(1_000_003 * self.seed + trainer.current_epoch + 500_009)
-
-
-class KeepLast(pl.Callback):
-    """Write last.ckpt at the end of an epoch, at most every ``seconds``; a kill never leaves half a file.
-
-    Epochs are the only points to go on from, and what follows one depends on (seed, epoch) alone.
-    """
-
-    def __init__(self, folder: Path, seconds: float) -> None:
-        self.path = folder / "last.ckpt"
-        self.seconds = seconds
-        self._saved = time.monotonic()
-
-    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Begin the epoch after the one that a checkpoint ends.
-
-        Lightning takes an epoch that ended without a validation for unfinished: it would repeat a batch.
-        """
-        loop = trainer.fit_loop
-        if loop.restarted_on_epoch_end:
-            loop.epoch_progress.increment_completed()
-            loop.reset_restart_stage()
-            loop.epoch_loop.restarting = False
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        if not math.isfinite(module.grad_norm):
-            return  # keep the last good one
-        done = trainer.global_step >= trainer.max_steps
-        if done or time.monotonic() - self._saved >= self.seconds:
-            for logger in trainer.loggers:
-                if isinstance(logger, HistoryLogger):
-                    logger.flush()  # a resumed run goes on from these rows
-            partial = self.path.with_suffix(".tmp")
-            trainer.save_checkpoint(partial)
-            partial.replace(self.path)
-            self._saved = time.monotonic()
 
 
 class Diagnostics(pl.Callback):
@@ -148,47 +107,3 @@ def _refuse_divergence(loss: float | None, grad_norm: float, step: int) -> None:
         return
     told = f"gradient norm {grad_norm:.3g}" if loss is None else f"loss={loss}, gradient norm {grad_norm:.3g}"
     raise DivergedError(f"training diverged at step {step}: {told}; lower lr, m or s")
-
-
-class ProgressBar(pl.Callback):
-    """One bar over all steps, with the last loss and validation figures."""
-
-    def __init__(self, every: int = 20) -> None:
-        self.every = every
-        self._progress: Progress | None = None
-
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        columns = (
-            TextColumn("  training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-        )
-        self._progress = Progress(*columns, console=Console(stderr=True), refresh_per_second=4)
-        self._progress.start()
-        self._task = self._progress.add_task("", total=trainer.max_steps, completed=trainer.global_step)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        step = trainer.global_step
-        if self._progress is not None and (step % self.every == 0 or step == trainer.max_steps):
-            text = f"loss {float(outputs['loss']):.3f}"
-            text += "".join(
-                f"  {name} {float(value):.3f}"
-                for name, value in trainer.callback_metrics.items()
-                if name in ("val/auc", "val/eer")
-            )
-            self._progress.update(self._task, completed=step, description=text)
-
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._stop()
-
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None

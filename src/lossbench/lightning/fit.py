@@ -1,4 +1,4 @@
-"""Train one module with Lightning: resume where a killed run stopped, keep last and best."""
+"""Train one module with Lightning, from the start or from where a killed run stopped."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
-from lossbench.config import ConfigError
 from lossbench.diagnostics import ExpectedLoss
-from lossbench.lightning.callbacks import Diagnostics, KeepLast, ProgressBar, SeedEpochs
+from lossbench.lightning.callbacks import Diagnostics, SeedEpochs
+from lossbench.lightning.checkpoints import KeepLast, keep_best
 from lossbench.lightning.datamodule import InMemory
 from lossbench.lightning.module import Training
+from lossbench.lightning.progress import ProgressBar
 
 # Lightning advertises and repeats itself at INFO; what matters here is printed by lossbench.
 logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -31,25 +31,6 @@ class Fitted:
     initial_loss: float | None
     expected_loss: ExpectedLoss | None
     steps: int
-
-
-def checkpoint_step(folder: Path) -> tuple[Path, int] | None:
-    """The checkpoint a run can go on from and its step, or None. Refuses a damaged file."""
-    path = folder / "checkpoints" / "last.ckpt"
-    if not path.exists():
-        return None
-    return path, int(read_checkpoint(path)["global_step"])
-
-
-def read_checkpoint(path: Path) -> dict:
-    """A checkpoint's content, tensors and plain values only: nothing in it can run code."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ConfigError(
-            f"{path}: cannot be read as a checkpoint ({type(error).__name__}); "
-            "delete it to train from the start, or pass force=true"
-        ) from error
 
 
 def fit(
@@ -73,7 +54,8 @@ def fit(
         module.to(memory_format=torch.channels_last)
     diagnostics = Diagnostics(log_every, data.data.dataset.classes)
     checkpoints = folder / "checkpoints"
-    callbacks = [SeedEpochs(seed), diagnostics, KeepLast(checkpoints, checkpoint_every), _best(checkpoints)]
+    callbacks = [SeedEpochs(seed), diagnostics, keep_best(checkpoints)]
+    callbacks += [ProgressBar()] if progress else []
     with warnings.catch_warnings():
         _expect_lightning_noise()
         trainer = pl.Trainer(
@@ -88,7 +70,7 @@ def fit(
             limit_val_batches=1.0 if validations else 0,
             num_sanity_val_steps=0,
             logger=list(loggers),
-            callbacks=[*callbacks, *([ProgressBar()] if progress else [])],
+            callbacks=[*callbacks, KeepLast(checkpoints, checkpoint_every)],
             enable_model_summary=False,
             enable_progress_bar=False,
         )
@@ -107,17 +89,6 @@ def _fit_or_interrupt(trainer: pl.Trainer, module: Training, data: InMemory, res
         signal.signal(signal.SIGINT, handler)
 
 
-def _best(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename="best",
-        monitor="val/auc",
-        mode="max",
-        save_on_train_epoch_end=False,
-        enable_version_counter=False,
-    )
-
-
 def _expect_lightning_noise() -> None:
     """Warnings of Lightning that are about choices made here on purpose."""
     for message in (
@@ -130,8 +101,3 @@ def _expect_lightning_noise() -> None:
         ".*max_epochs.*",
     ):
         warnings.filterwarnings("ignore", message=message)
-
-
-def load_weights(module: Training, path: Path) -> None:
-    """Put the weights of a checkpoint into ``module``."""
-    module.load_state_dict(read_checkpoint(path)["state_dict"])

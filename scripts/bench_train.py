@@ -49,8 +49,8 @@ class Row:
     """One line of the table; required: the bound on ``ratio``, as text, and whether it was met."""
 
     what: str
-    ours: str
-    other: str = ""
+    measured: str
+    beside: str = ""
     ratio: str = ""
     required: str = ""
     met: bool | None = None
@@ -394,10 +394,10 @@ def markdown(rows: Sequence[Row], load: tuple[float, ...]) -> str:
         f"load {load[0]:.1f} at the start, {os.getloadavg()[0]:.1f} at the end. "
         "Medians; in brackets the quartiles of the ratio over all turns."
     )
-    lines = ["| what | lossbench | other | ratio | required | met |", "|---|---:|---:|---:|---|---|"]
+    lines = ["| what | measured | beside | ratio | required | met |", "|---|---:|---:|---:|---|---|"]
     for row in rows:
         met = {True: "yes", False: "NO", None: ""}[row.met]
-        lines.append(f"| {row.what} | {row.ours} | {row.other} | {row.ratio} | {row.required} | {met} |")
+        lines.append(f"| {row.what} | {row.measured} | {row.beside} | {row.ratio} | {row.required} | {met} |")
     return "\n".join(["# What training costs", "", head, "", *lines, ""])
 
 
@@ -417,7 +417,8 @@ def main() -> None:
     for part in options.only:
         for row in PARTS[part](options.quick):
             rows.append(row)
-            cells = (row.what, row.ours, row.other, row.ratio, row.required, "MISSED" * (row.met is False))
+            missed = "MISSED" * (row.met is False)
+            cells = (row.what, row.measured, row.beside, row.ratio, row.required, missed)
             print("  ".join(cell for cell in cells if cell), flush=True)
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

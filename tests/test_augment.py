@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from lossbench.augment import affine_noise, compose, crop, flip
+from lossbench.augment import _grid, affine_noise, compose, crop, flip
 
 OPTIONS = {"rotation": 12.0, "scale": 0.15, "shift": 0.08, "shear": 0.1, "noise": 0.1}
 STILL = dict.fromkeys(OPTIONS, 0.0)
@@ -203,3 +203,9 @@ def test_bad_flips_and_crops_are_refused() -> None:
         crop(batch(), seeded(), padding=-1)
     with pytest.raises(ValueError, match=r"^padding=1.5: must be a whole number"):
         crop(batch(), seeded(), padding=1.5)
+
+
+def test_the_grid_is_torchs_own():
+    theta = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.affine_grid(theta, [5, 1, 7, 4], align_corners=False)
+    assert torch.allclose(_grid(theta, 7, 4), expected, atol=1e-6)

@@ -170,7 +170,6 @@ def test_partials_are_plain_ones_without_a_cost_at_every_call():
     config, _ = resolved("loss=amsoftmax")
     head = make(config["head"], dim=4, classes=3)
     made = [head.margin, make(config["loss"]), make(config["schedule"]), make(config["dataset"]["augment"])]
-    composed = make(
-        {"_target_": "functools.partial", "_args_": [max], "steps": [config["dataset"]["augment"]]}
-    )
+    steps = [config["dataset"]["augment"]]
+    composed = make({"_target_": "lossbench.augment.compose", "_partial_": True, "steps": steps})
     assert [type(part) for part in (*made, *composed.keywords["steps"])] == [partial] * 5

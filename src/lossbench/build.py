@@ -23,10 +23,11 @@ PRECISIONS = ("auto", "fp32", "bf16")
 def make(config: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     """Call what ``_target_`` names, or with ``_partial_`` a plain partial of it; a fault becomes one line."""
     try:
-        made = instantiate({key: _made(value) for key, value in config.items()}, *args, **kwargs)
+        parts = {key: _made(value) for key, value in config.items()}
+        made = instantiate({**parts, "_convert_": "all"}, *args, **kwargs)
     except InstantiationException as error:
         raise ConfigError(reason(error)) from error
-    # Hydra's own partials check its policy for targets at every call: 0.1 ms for each loss, margin or schedule.
+    # Hydra's own partials check its policy for targets at every call: 0.1 ms for a loss or a schedule.
     return partial(made.func, *made.args, **made.keywords) if isinstance(made, partial) else made
 
 

@@ -31,6 +31,48 @@ def hinge(scores, target, *, delta):
     return sum(max(0.0, score - scores[target] + delta) for j, score in enumerate(scores) if j != target)
 
 
+def label_smoothing(scores, target, *, smoothing):
+    costs = [cross_entropy(scores, j, tau=1.0) for j in range(len(scores))]
+    return (1 - smoothing) * costs[target] + smoothing * sum(costs) / len(costs)
+
+
+def focal(scores, target, *, gamma):
+    probabilities = softmax(scores)
+    wrong = sum(p for j, p in enumerate(probabilities) if j != target)
+    return -(wrong**gamma) * math.log(probabilities[target])
+
+
+def mse(scores, target):
+    return sum((p - (j == target)) ** 2 for j, p in enumerate(softmax(scores)))
+
+
+def softmax(scores):
+    exponentials = [math.exp(score - max(scores)) for score in scores]
+    return [exponential / sum(exponentials) for exponential in exponentials]
+
+
+def squared_normalized(scores, target, *, eps):
+    return -math.log((scores[target] ** 2 + eps) / sum(score**2 + eps for score in scores))
+
+
+def hinge_mean(scores, target, *, delta):
+    return hinge(scores, target, delta=delta) / (len(scores) - 1) if len(scores) > 1 else 0.0
+
+
+def hinge_all(scores, target, *, delta):
+    return sum(max(0.0, score - scores[target] + delta) for score in scores)
+
+
+def squared_hinge(scores, target, *, delta):
+    wrong = [score for j, score in enumerate(scores) if j != target]
+    return sum(max(0.0, score - scores[target] + delta) ** 2 for score in wrong)
+
+
+def crammer_singer(scores, target, *, delta):
+    wrong = [score for j, score in enumerate(scores) if j != target]
+    return max(0.0, delta + max(wrong) - scores[target]) if wrong else 0.0
+
+
 def additive_cosine(cosine, target, *, m):
     return [c - m if j == target else c for j, c in enumerate(cosine)]
 
@@ -38,7 +80,16 @@ def additive_cosine(cosine, target, *, m):
 LOSSES = [
     Case("ce", "cross_entropy_loss", cross_entropy, {"tau": 1.0}),
     Case("temperature", "cross_entropy_loss", cross_entropy, {"tau": 0.5}),
+    Case("label_smoothing", "label_smoothing_loss", label_smoothing, {"smoothing": 0.1}),
+    Case("focal", "focal_loss", focal, {"gamma": 2.0}),
+    Case("focal", "focal_loss", focal, {"gamma": 0.5}),
+    Case("mse", "mse_loss", mse),
+    Case("squared_normalized", "squared_normalized_loss", squared_normalized, {"eps": 1e-6}),
     Case("hinge", "hinge_loss", hinge, {"delta": 1.0}),
+    Case("hinge_mean", "hinge_mean_loss", hinge_mean, {"delta": 1.0}),
+    Case("hinge_all", "hinge_all_loss", hinge_all, {"delta": 1.0}),
+    Case("squared_hinge", "squared_hinge_loss", squared_hinge, {"delta": 1.0}),
+    Case("crammer_singer", "crammer_singer_loss", crammer_singer, {"delta": 1.0}),
 ]
 
 MARGINS = [

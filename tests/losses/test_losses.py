@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from functools import partial
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from lossbench import losses
+from lossbench.config import conf_dir
 from tests.losses.cases import LOSSES
 
 IDS = [f"{case.name}-{case.knobs}" for case in LOSSES]
@@ -91,7 +95,9 @@ def test_one_class_costs_nothing(case, loss):
     scores = torch.tensor([[3.0], [-2.0]], dtype=torch.float64, requires_grad=True)
     values = loss(scores, torch.tensor([0, 0]))
     values.sum().backward()
-    assert values.tolist() == [0.0, 0.0]
+    # The hinge over all classes counts the true one too, at delta: its least value, whatever the scores.
+    least = case.knobs["delta"] if case.name == "hinge_all" else 0.0
+    assert values.tolist() == [least, least]
     assert scores.grad.tolist() == [[0.0], [0.0]]
 
 
@@ -113,17 +119,142 @@ def test_temperature_equals_dividing_the_scores():
 
 
 @pytest.mark.parametrize(
-    ("function", "knob", "value"),
+    ("function", "knob", "value", "rule"),
     [
-        ("cross_entropy_loss", "tau", 0),
-        ("cross_entropy_loss", "tau", -1.0),
-        ("cross_entropy_loss", "tau", float("nan")),
-        ("cross_entropy_loss", "tau", "abc"),
-        ("hinge_loss", "delta", 0.0),
-        ("hinge_loss", "delta", float("inf")),
+        ("cross_entropy_loss", "tau", 0, "> 0"),
+        ("cross_entropy_loss", "tau", -1.0, "> 0"),
+        ("cross_entropy_loss", "tau", float("nan"), "> 0"),
+        ("cross_entropy_loss", "tau", "abc", "> 0"),
+        ("label_smoothing_loss", "smoothing", -0.1, "in [0, 1)"),
+        ("label_smoothing_loss", "smoothing", 1, "in [0, 1)"),
+        ("focal_loss", "gamma", -0.5, ">= 0"),
+        ("squared_normalized_loss", "eps", 0.0, "> 0"),
+        ("hinge_loss", "delta", 0.0, "> 0"),
+        ("hinge_loss", "delta", float("inf"), "> 0"),
+        ("hinge_mean_loss", "delta", 0.0, "> 0"),
+        ("hinge_all_loss", "delta", -1.0, "> 0"),
+        ("squared_hinge_loss", "delta", 0.0, "> 0"),
+        ("crammer_singer_loss", "delta", 0.0, "> 0"),
     ],
 )
-def test_a_bad_knob_is_named_with_its_value(function, knob, value):
+def test_a_bad_knob_is_named_with_its_value(function, knob, value, rule):
     scores, target = draw()
-    with pytest.raises(ValueError, match=f"{knob}={value}: must be a number > 0"):
+    with pytest.raises(ValueError, match=re.escape(f"{knob}={value}: must be a number {rule}")):
         getattr(losses, function)(scores, target, **{knob: value})
+
+
+def test_every_loss_and_every_yaml_has_a_row():
+    yamls = {path.stem: OmegaConf.load(path) for path in (conf_dir() / "loss").glob("*.yaml")}
+    targets = {
+        name: body.get("loss", body)["_target_"] for name, body in yamls.items() if "preset" not in body
+    }
+    assert targets == {case.name: f"lossbench.losses.{case.function}" for case in LOSSES}
+    assert set(losses.__all__) == {case.function for case in LOSSES}
+
+
+def test_smoothing_zero_is_cross_entropy():
+    scores, target = draw()
+    expected = losses.cross_entropy_loss(scores, target, tau=1.0)
+    assert torch.equal(losses.label_smoothing_loss(scores, target, smoothing=0.0), expected)
+
+
+def test_smoothing_has_its_minimum_where_the_softmax_is_the_smoothed_target():
+    smoothed = torch.full((1, 5), 0.2 / 5, dtype=torch.float64)
+    smoothed[0, 2] += 0.8
+    scores = smoothed.log().requires_grad_()
+    value = losses.label_smoothing_loss(scores, torch.tensor([2]), smoothing=0.2)
+    value.sum().backward()
+    assert value.item() == pytest.approx(-(smoothed * smoothed.log()).sum().item())
+    assert torch.allclose(scores.grad, torch.zeros(1, 5, dtype=torch.float64), atol=1e-12)
+
+
+def test_focal_zero_is_cross_entropy():
+    scores, target = draw()
+    expected = losses.cross_entropy_loss(scores, target, tau=1.0)
+    assert torch.allclose(losses.focal_loss(scores, target, gamma=0.0), expected, rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.01, 0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_focal_and_its_slope_vanish_smoothly_as_the_target_becomes_certain(gamma, dtype):
+    """With q = 1 - p_y -> 0 the value tends to q^(gamma + 1), its slope to -(gamma + 1) q^(gamma + 1)."""
+    gaps = torch.tensor([15.0, 20.0, 40.0, 80.0, 1e4], dtype=dtype)
+    scores = torch.stack([gaps, torch.zeros_like(gaps)], 1).requires_grad_()
+    values = losses.focal_loss(scores, torch.zeros(5, dtype=torch.long), gamma=gamma)
+    values.sum().backward()
+    expected = (-(gamma + 1) * gaps.detach()).exp()
+    # Over e^15 the powers of q beyond the first no longer show; under 1e-38 float32 has few digits left.
+    assert torch.allclose(values, expected, rtol=1e-5, atol=1e-37)
+    assert torch.allclose(scores.grad[:, 0], -(gamma + 1) * expected, rtol=1e-5, atol=1e-37)
+    assert torch.allclose(scores.grad[:, 1], (gamma + 1) * expected, rtol=1e-5, atol=1e-37)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_of_a_hopeless_sample_is_its_score_difference(gamma):
+    scores = torch.tensor([[-1e4, 1e4, 0.0]], requires_grad=True)
+    value = losses.focal_loss(scores, torch.tensor([0]), gamma=gamma)
+    value.sum().backward()
+    assert value.item() == 2e4
+    assert scores.grad.tolist() == [[-1.0, 1.0, 0.0]]
+
+
+def test_hinge_all_less_delta_is_the_hinge_and_has_its_gradient():
+    scores, target = draw()
+    values, gradients = [], []
+    for function in (losses.hinge_loss, losses.hinge_all_loss):
+        leaf = scores.clone().requires_grad_()
+        values.append(function(leaf, target, delta=0.7))
+        gradients += torch.autograd.grad(values[-1].sum(), leaf)
+    assert torch.allclose(values[1] - 0.7, values[0], rtol=0, atol=1e-12)
+    assert torch.equal(*gradients)
+
+
+def test_hinge_mean_times_the_wrong_classes_is_the_hinge():
+    scores, target = draw()
+    mean = losses.hinge_mean_loss(scores, target, delta=1.0)
+    assert torch.allclose(4 * mean, losses.hinge_loss(scores, target, delta=1.0))
+
+
+def test_crammer_singer_is_weston_watkins_for_two_classes():
+    scores, target = draw(c=2)
+    expected = losses.hinge_loss(scores, target, delta=1.0)
+    assert torch.equal(losses.crammer_singer_loss(scores, target, delta=1.0), expected)
+
+
+def test_crammer_singer_shares_its_slope_among_tied_classes():
+    scores = torch.zeros(1, 3, requires_grad=True)
+    losses.crammer_singer_loss(scores, torch.tensor([0]), delta=1.0).sum().backward()
+    assert scores.grad.tolist() == [[-1.0, 0.5, 0.5]]
+
+
+@pytest.mark.parametrize(("function", "p"), [("hinge_loss", 1), ("squared_hinge_loss", 2)])
+def test_torchs_multi_margin_loss_is_the_hinge_over_all_classes(function, p):
+    scores, target = draw()
+    torchs = torch.nn.functional.multi_margin_loss(scores, target, p=p, margin=1.0, reduction="none")
+    assert torch.allclose(getattr(losses, function)(scores, target, delta=1.0), 5 * torchs)
+
+
+def test_squared_normalized_sees_neither_sign_nor_scale():
+    scores, target = draw()
+    value = losses.squared_normalized_loss(scores, target, eps=1e-15)
+    flips = torch.tensor([1.0, -1, 1, -1, -1], dtype=torch.float64)
+    assert torch.equal(losses.squared_normalized_loss(-scores, target, eps=1e-15), value)
+    assert torch.equal(losses.squared_normalized_loss(flips * scores, target, eps=1e-15), value)
+    for c in (0.1, 100.0):
+        assert torch.allclose(losses.squared_normalized_loss(c * scores, target, eps=1e-15), value)
+
+
+def test_squared_normalized_at_zero_scores_is_uniform_and_its_slope_is_bounded_by_eps():
+    zeros = torch.zeros(1, 5, dtype=torch.float64)
+    value = losses.squared_normalized_loss(zeros, torch.tensor([3]), eps=1e-6)
+    assert value.item() == pytest.approx(math.log(5))
+    own = torch.linspace(-0.01, 0.01, 2001, dtype=torch.float64)
+    scores = torch.stack([own, torch.ones_like(own)], 1).requires_grad_()
+    losses.squared_normalized_loss(scores, torch.zeros(2001, dtype=torch.long), eps=1e-6).sum().backward()
+    assert scores.grad.abs().max().item() == pytest.approx(1e-6**-0.5, rel=1e-4)
+
+
+def test_mse_keeps_its_digits_near_certainty():
+    scores = torch.tensor([[25.0, 0.0, 0.0]], dtype=torch.float64)
+    wrong = math.exp(-25)  # to eleven digits each of two probabilities
+    assert losses.mse_loss(scores, torch.tensor([0])).item() == pytest.approx(6 * wrong**2, rel=1e-9)

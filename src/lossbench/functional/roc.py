@@ -72,10 +72,13 @@ class RocCounts:
 
     def curve(self) -> RocCurve:
         """Return the curve of what was counted; nothing can be added afterwards."""
-        below = self._cells.cumsum_(0)
-        accepted = (self._impostors - below[0:-1:2]).flip(0)
-        strictly = (self._impostors - below[1::2]).flip(0)
+        # Buffers go as soon as they are used up: with millions of genuine pairs they are the peak of memory.
+        del self._limits
         genuine = self._repeats.flip(0).cumsum_(0)
+        del self._repeats
+        below = self._cells.cumsum_(0)
+        accepted = below[0:-1:2].flip(0).neg_().add_(self._impostors)
+        strictly = below[1::2].flip(0).neg_().add_(self._impostors)
         return RocCurve(self._thresholds.flip(0), genuine, accepted, strictly, self._genuine, self._impostors)
 
 

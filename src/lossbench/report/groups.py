@@ -73,13 +73,13 @@ def group_records(records: Iterable[Record]) -> list[Group]:
 
 
 def curve_labels(groups: Sequence[Group]) -> list[str]:
-    """One short label a group, for legends: the head, the loss where losses differ, knobs and settings."""
+    """One short label a group, for legends: the head, the loss unless all have the same, knobs and settings."""
     losses = {group.part("loss") for group in groups}
     backbones = {group.part("backbone") for group in groups}
     labels = []
     for group in groups:
         words = [group.part("head")]
-        words += [f"+ {group.part('loss')}"] * (len(losses) > 1)
+        words += [f"+ {group.part('loss')}"] * (len(losses) > 1 or len(groups) == 1)
         words += [f"on {group.part('backbone')}"] * (len(backbones) > 1)
         words += [format_knobs(group.knobs), format_differs(group.differs)]
         labels.append(" ".join(filter(None, words)))

@@ -14,6 +14,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from lossbench.config import ConfigError, conf_dir
 from lossbench.mistakes import explain, misplaced_dash
@@ -76,7 +77,7 @@ class Jobs:
         try:
             config = OmegaConf.to_container(cfg, resolve=True)
             self.outcomes.append(run(config, settings.runtime.choices))  # type: ignore[arg-type]
-        except ConfigError as error:
+        except (ConfigError, OmegaConfBaseException) as error:
             self._failed(name, str(error))
         except Exception as error:
             traceback.print_exc()
@@ -96,6 +97,9 @@ class Jobs:
     def _failed(self, name: str, why: str) -> None:
         self.failures.append((name, why))
         _fail(f"{name}: {why}" if self.sweep else why)
+        if not HydraConfig.get().launcher._target_.endswith("BasicLauncher"):
+            # In a worker process nobody reads this list: let the launcher carry the failure home.
+            raise ConfigError(f"{name}: {why}")
 
     def finish(self) -> int:
         """Print the sweep's table; 1 if a job failed."""

@@ -73,7 +73,7 @@ def group_records(records: Iterable[Record]) -> list[Group]:
 
 
 def curve_labels(groups: Sequence[Group]) -> list[str]:
-    """One short label a group, for legends: the head, the loss unless all have the same, knobs and settings."""
+    """One short label a group, for legends: head, loss unless all have the same, knobs and settings."""
     losses = {group.part("loss") for group in groups}
     backbones = {group.part("backbone") for group in groups}
     labels = []

@@ -82,7 +82,8 @@ def test_a_knob_of_another_loss_is_refused():
 
 def test_knobs_know_who_takes_them():
     owners = knob_owners()
-    assert owners["m"] == ["head=amsoftmax", "loss=amsoftmax"]
+    heads = ("amsoftmax", "arcface", "asoftmax")
+    assert owners["m"] == [f"{group}={head}" for group in ("head", "loss") for head in heads]
     assert owners["tau"] == ["loss=temperature"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from functools import partial
 
 import pytest
@@ -71,8 +73,119 @@ def test_a_margin_works_on_the_column_of_target_cosines_alone(margin):
     )
 
 
+def angles(n=2001):
+    return torch.linspace(0, math.pi, n, dtype=torch.float64)
+
+
+def on_the_target(margin, cosine, **knobs):
+    return margin(cosine[:, None], torch.zeros(len(cosine), dtype=torch.long), **knobs)[:, 0]
+
+
+def test_no_margin_is_the_plain_cosine_whatever_its_kind():
+    cosine, target = draw()
+    for unchanged in (
+        margins.additive_cosine(cosine, target, m=0.0),
+        margins.additive_angle(cosine, target, m=0.0),
+        margins.multiplicative_angle(cosine, target, m=1, lam=0.0),
+    ):
+        assert torch.allclose(unchanged, cosine, atol=1e-15)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 4, 7])
+def test_c_am_psi(m):
+    """C-AM-psi: continuous, never increasing, from 1 to 1 - 2m, also where floor(m theta / pi) would be m."""
+    psi = on_the_target(margins.multiplicative_angle, angles().cos(), m=m, lam=0.0)
+    assert psi[0].item() == pytest.approx(1)
+    assert psi[-1].item() == pytest.approx(1 - 2 * m)
+    assert psi.diff().max() <= 1e-12
+    assert psi.diff().abs().max() < 2 * m * math.pi / 2000
+
+
+def test_x_07_slopes_at_ninety_degrees():
+    """X-07: the slope of psi at 90 degrees is -1, 0, -3, 0 for m = 1 to 4, and -5/6 for m = 4, lambda = 5."""
+    for m, lam, slope in ((1, 0, -1), (2, 0, 0), (3, 0, -3), (4, 0, 0), (4, 5, -5 / 6)):
+        angle = torch.tensor([math.pi / 2], dtype=torch.float64, requires_grad=True)
+        on_the_target(margins.multiplicative_angle, angle.cos(), m=m, lam=float(lam)).sum().backward()
+        assert angle.grad.item() == pytest.approx(slope, abs=1e-9)
+
+
+def test_c_am_agrad_greatest_slope():
+    """C-AM-agrad: m at lambda = 0, and 1.44 for m = 4, lambda = 5."""
+    for lam, steepest in ((0.0, 4.0), (5.0, 1.44)):
+        angle = angles(20001).requires_grad_()
+        on_the_target(margins.multiplicative_angle, angle.cos(), m=4, lam=lam).sum().backward()
+        assert -angle.grad[1:-1].min().item() == pytest.approx(steepest, abs=0.005)
+
+
+def boundary(margin, apart, **knobs):
+    """Angle from the own prototype, in the plane of two prototypes, where both classes score alike."""
+    low, high = 0.0, math.radians(apart)
+    for _ in range(60):
+        middle = torch.tensor([(low + high) / 2], dtype=torch.float64)
+        own = on_the_target(margin, middle.cos(), **knobs).item()
+        low, high = (
+            (middle.item(), high) if own > math.cos(math.radians(apart) - middle) else (low, middle.item())
+        )
+    return math.degrees(low)
+
+
+def test_c_am_3_3_planar_boundaries():
+    """C-AM-3.3: prototypes 60, 90, 120 degrees apart; AM m=0.35, A-Softmax m=4 at lambda = 0 and 5."""
+    for margin, knobs, expected in (
+        (margins.additive_cosine, {"m": 0.35}, (9.51, 30.67, 48.34)),
+        (margins.multiplicative_angle, {"m": 4, "lam": 0.0}, (12.0, 18.0, 24.0)),
+        (margins.multiplicative_angle, {"m": 4, "lam": 5.0}, (21.66, 34.39, 50.53)),
+    ):
+        found = [boundary(margin, apart, **knobs) for apart in (60, 90, 120)]
+        assert found == pytest.approx(expected, abs=0.005)
+
+
+def largest_angle(margin, rival, **knobs):
+    """Largest angle to the own prototype that still beats a rival prototype ``rival`` degrees away."""
+    fine = angles(200001)
+    wins = on_the_target(margin, fine.cos(), **knobs) >= math.cos(math.radians(rival))
+    return math.degrees(fine[wins].max())
+
+
+def test_c_am_numeric():
+    """C-AM-thetamax, C-AM-numeric: 31.79 and 69.51 degrees for AM; 15 and 22.5, or 38.67 and 66.92, for A."""
+    for margin, knobs, expected in (
+        (margins.additive_cosine, {"m": 0.35}, (31.79, 69.51)),
+        (margins.multiplicative_angle, {"m": 4, "lam": 0.0}, (15.0, 22.5)),
+        (margins.multiplicative_angle, {"m": 4, "lam": 5.0}, (38.67, 66.92)),
+    ):
+        assert [largest_angle(margin, rival, **knobs) for rival in (60, 90)] == pytest.approx(
+            expected, abs=0.01
+        )
+
+
+def test_the_arc_margin_turns_the_angle_with_its_exact_gradient():
+    """The gradient on the cosine is sin(theta + m) / sin(theta): 1.03 at 0.3, 1.87 at 0.9, 4.24 at 0.99."""
+    cosine = torch.tensor([0.3, 0.9, 0.99], dtype=torch.float64, requires_grad=True)
+    on_the_target(margins.additive_angle, cosine, m=0.5).sum().backward()
+    assert cosine.grad.tolist() == pytest.approx([1.03, 1.87, 4.24], abs=0.01)
+
+
+def test_the_arc_margin_goes_on_falling_past_pi_minus_m():
+    psi = on_the_target(margins.additive_angle, angles().cos(), m=0.5)
+    assert psi.diff().max() < 0
+
+
 @pytest.mark.parametrize("m", [-1, 1.0, 20, float("nan"), "abc"])
 def test_a_bad_margin_is_named_with_its_value(m):
     cosine, target = draw()
     with pytest.raises(ValueError, match=rf"m={m}: must be a number in \[0, 1\)"):
         margins.additive_cosine(cosine, target, m=m)
+
+
+@pytest.mark.parametrize(
+    ("margin", "knobs", "line"),
+    [
+        ("additive_angle", {"m": 28.6}, "m=28.6: must be a number in [0, 1.5708); an angle in radians"),
+        ("multiplicative_angle", {"m": 1.5, "lam": 5.0}, "m=1.5: must be a whole number >= 1"),
+        ("multiplicative_angle", {"m": 4, "lam": -1.0}, "lam=-1.0: must be a number >= 0"),
+    ],
+)
+def test_angles_in_degrees_and_broken_multiples_are_refused(margin, knobs, line):
+    with pytest.raises(ValueError, match=re.escape(line)):
+        getattr(margins, margin)(*draw(), **knobs)

@@ -45,9 +45,11 @@ def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
 
 
 def knobs(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Top-level numbers of the chosen parts: m, s, tau, delta, lr, ..."""
+    """Top-level numbers of the chosen parts: m, s, tau, delta, lr, ...; those set to null are left out."""
     return {
-        key: value for key, value in config.items() if key not in _SETTINGS and not isinstance(value, dict)
+        key: value
+        for key, value in config.items()
+        if key not in _SETTINGS and value is not None and not isinstance(value, dict)
     }
 
 

@@ -18,7 +18,7 @@ class Observable(Protocol):
 
     def cosine(self, embedding: Tensor) -> Tensor: ...
 
-    def untrained_scores(self, cosine: Tensor, target: Tensor) -> Tensor: ...
+    def untrained_scores(self, cosine: Tensor, target: Tensor, norm: float = 1.0) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ def expected_initial_loss(
     *,
     dim: int,
     classes: int,
+    norm: float = 1.0,
     draws: int = 64,
     targets: int = 16,
 ) -> ExpectedLoss:
@@ -56,17 +57,21 @@ def expected_initial_loss(
 
     log C for cross-entropy on a linear head, (C - 1) delta for the hinge; for cosine heads about
     log C + s²/(2 dim), plus s m under an additive margin.
+
+    dim, norm: size and typical length of the embeddings; the length matters to heads without a scale.
     """
     rng = np.random.default_rng(0)
     cosine = random_cosines(draws, classes, dim, rng)
-    samples = torch.stack([_losses(head, loss, cosine, rng) for _ in range(targets)])
+    samples = torch.stack([_losses(head, loss, cosine, norm, rng) for _ in range(targets)])
     per_draw = samples.mean(0)
     return ExpectedLoss(per_draw.mean().item(), per_draw.std().item() if draws > 1 else 0.0)
 
 
-def _losses(head: Observable, loss: Callable, cosine: Tensor, rng: np.random.Generator) -> Tensor:
+def _losses(
+    head: Observable, loss: Callable, cosine: Tensor, norm: float, rng: np.random.Generator
+) -> Tensor:
     target = torch.from_numpy(rng.integers(cosine.shape[1], size=len(cosine)))
-    return loss(head.untrained_scores(cosine, target), target)
+    return loss(head.untrained_scores(cosine, target, norm), target)
 
 
 def cosine_statistics(

@@ -10,7 +10,7 @@ import torch
 
 from lossbench.heads import CosineHead, LinearHead
 from lossbench.losses import cross_entropy_loss
-from lossbench.margins import additive_cosine
+from lossbench.margins import additive_cosine, multiplicative_angle
 
 
 def am_softmax(m, s=30.0):
@@ -121,6 +121,28 @@ def test_a_zero_embedding_has_cosine_zero_and_finite_gradients():
     scores.sum().backward()
     assert scores.tolist() == [[0.0] * 5]
     assert torch.isfinite(embedding.grad).all()
+
+
+def test_without_a_scale_scores_are_the_embeddings_norm_times_the_cosine():
+    embedding, target = draw()
+    head = CosineHead(8, 5, margin=partial(multiplicative_angle, m=4, lam=5.0), s=None).double()
+    norm = embedding.norm(dim=1, keepdim=True)
+    assert torch.allclose(head(embedding), norm * head.cosine(embedding))
+    margined = multiplicative_angle(head.cosine(embedding), target, m=4, lam=5.0)
+    assert torch.allclose(head(embedding, target), norm * margined)
+    zero = torch.zeros(1, 8, dtype=torch.float64, requires_grad=True)
+    head(zero, target[:1]).sum().backward()
+    assert torch.isfinite(zero.grad).all()
+
+
+def test_multiplying_the_angle_by_one_is_the_modified_softmax():
+    """A(m=1): a linear head on unit weights without bias."""
+    embedding, target = draw()
+    head = CosineHead(8, 5, margin=partial(multiplicative_angle, m=1, lam=0.0), s=None).double()
+    modified = LinearHead(8, 5, bias=False).double()
+    with torch.no_grad():
+        modified.weight.copy_(torch.nn.functional.normalize(head.weight))
+    assert torch.allclose(head(embedding, target), modified(embedding), atol=1e-12)
 
 
 @pytest.mark.parametrize("s", [0, -30, float("inf"), "abc"])

@@ -77,6 +77,24 @@ def additive_cosine(cosine, target, *, m):
     return [c - m if j == target else c for j, c in enumerate(cosine)]
 
 
+def additive_angle(cosine, target, *, m):
+    def changed(c):
+        angle = math.acos(c)
+        return math.cos(angle + m) if angle + m <= math.pi else c - m * math.sin(m)
+
+    return [changed(c) if j == target else c for j, c in enumerate(cosine)]
+
+
+def multiplicative_angle(cosine, target, *, m, lam):
+    def changed(c):
+        angle = math.acos(c)
+        k = min(int(m * angle / math.pi), m - 1)
+        psi = (-1) ** k * math.cos(m * angle) - 2 * k
+        return (lam * c + psi) / (1 + lam)
+
+    return [changed(c) if j == target else c for j, c in enumerate(cosine)]
+
+
 LOSSES = [
     Case("ce", "cross_entropy_loss", cross_entropy, {"tau": 1.0}),
     Case("temperature", "cross_entropy_loss", cross_entropy, {"tau": 0.5}),
@@ -92,7 +110,15 @@ LOSSES = [
     Case("crammer_singer", "crammer_singer_loss", crammer_singer, {"delta": 1.0}),
 ]
 
+
 MARGINS = [
     Case("amsoftmax", "additive_cosine", additive_cosine, {"m": 0.35}),
     Case("amsoftmax", "additive_cosine", additive_cosine, {"m": 0.0}),
+    Case("arcface", "additive_angle", additive_angle, {"m": 0.5}),
+    Case("arcface", "additive_angle", additive_angle, {"m": 0.0}),
+    Case("asoftmax", "multiplicative_angle", multiplicative_angle, {"m": 4, "lam": 5.0}),
+    Case("asoftmax", "multiplicative_angle", multiplicative_angle, {"m": 4, "lam": 0.0}),
+    Case("asoftmax", "multiplicative_angle", multiplicative_angle, {"m": 3, "lam": 0.0}),
+    Case("asoftmax", "multiplicative_angle", multiplicative_angle, {"m": 2, "lam": 0.0}),
+    Case("asoftmax", "multiplicative_angle", multiplicative_angle, {"m": 1, "lam": 0.0}),
 ]

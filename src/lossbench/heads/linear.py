@@ -33,7 +33,7 @@ class LinearHead(nn.Module):
         return F.linear(F.normalize(embedding), F.normalize(self.weight))
 
     def untrained_scores(
-        self, cosine: Float[Tensor, "n c"], target: Int[Tensor, " n"]
+        self, cosine: Float[Tensor, "n c"], target: Int[Tensor, " n"], norm: float = 1.0
     ) -> Float[Tensor, "n c"]:
         """Scores to expect before training: all zero, wherever the prototypes point."""
         return torch.zeros_like(cosine)

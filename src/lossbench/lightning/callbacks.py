@@ -65,7 +65,7 @@ class Diagnostics(pl.Callback):
             return
         values = self._measure(module, outputs, batch[1])
         if step == 0:
-            self._check_initial_loss(module, values["train/loss"], outputs["embedding"].shape[1])
+            self._check_initial_loss(module, values["train/loss"], outputs["embedding"])
         for logger in trainer.loggers:
             logger.log_metrics(values | {"epoch": trainer.current_epoch}, step=step)
         _refuse_divergence(values["train/loss"], values["train/grad_norm"], step)
@@ -85,12 +85,15 @@ class Diagnostics(pl.Callback):
                 values |= cosine_statistics(cosine, outputs["scores"], target)
         return {f"train/{name}": float(value) for name, value in values.items()} | {"train/lr": self._lr}
 
-    def _check_initial_loss(self, module: Training, measured: float, dim: int) -> None:
+    def _check_initial_loss(self, module: Training, measured: float, embedding: torch.Tensor) -> None:
         self.initial_loss = measured
         if not isinstance(module.head, Observable):
             return
+        norm = float(embedding.norm(dim=1).mean())
         with torch.no_grad():
-            self.expected = expected_initial_loss(module.head, module.loss, dim=dim, classes=self.classes)
+            self.expected = expected_initial_loss(
+                module.head, module.loss, dim=embedding.shape[1], classes=self.classes, norm=norm
+            )
         if not self.expected.agrees(measured):
             log.warning(
                 "initial loss %.3f, expected %.3f +- %.3f of this head and loss: "

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -32,7 +33,8 @@ def main() -> int:
     mistake = misplaced_dash(sys.argv[1:])
     if mistake:
         return _fail(mistake)
-    logging.basicConfig(level=logging.WARNING, format="lossbench: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="lossbench: warning: %(message)s")
+    warnings.formatwarning = lambda message, *_, **__: f"lossbench: warning: {message}\n"
     jobs = Jobs()
     try:
         with _raising_hydra():

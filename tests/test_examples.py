@@ -6,7 +6,7 @@ import pytest
 MODULES = ["functional.roc", "functional.roc_summary", "functional.pairs", "functional.cmc"]
 MODULES += ["functional.classification", "metrics.cmc", "metrics.verification_roc"]
 MODULES += ["losses.cross_entropy", "losses.focal", "losses.hinge", "losses.label_smoothing", "losses.mse"]
-MODULES += ["losses.squared_normalized", "margins", "validate"]
+MODULES += ["losses.squared_normalized", "margins", "validate", "feasibility"]
 
 
 @pytest.mark.parametrize("name", MODULES)

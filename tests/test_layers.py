@@ -13,10 +13,10 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "lossbench"
 
 LAYERS = [
     {"", "validate"},
-    {"losses", "margins", "functional", "records", "schedules", "augment", "config"},
+    {"losses", "margins", "functional", "records", "schedules", "augment", "config", "feasibility"},
     {"heads", "backbones", "datasets", "metrics", "identity", "report", "mistakes"},
     {"protocols", "diagnostics", "environment"},
-    {"lightning"},
+    {"lightning", "suggest"},
     {"build", "evaluation"},
     {"check", "job"},
     {"run"},

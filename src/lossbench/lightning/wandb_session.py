@@ -96,12 +96,16 @@ def _open_disabled() -> "Run":
 def _settings() -> "Settings":
     import wandb
 
-    limits: dict[str, Any] = {"init_timeout": INIT_LIMIT_S}
-    if "finish_timeout" in wandb.Settings.model_fields:  # since 0.26
-        # At the exit of a process that never called finish, too.
-        limits |= {"finish_timeout": FINISH_LIMIT_S, "finish_timeout_raises": True}
     return wandb.Settings(
-        silent=True, console="off", save_code=False, disable_code=True, disable_git=True, **limits
+        silent=True,
+        console="off",
+        save_code=False,
+        disable_code=True,
+        disable_git=True,
+        init_timeout=INIT_LIMIT_S,
+        # At the exit of a process that never called finish, too.
+        finish_timeout=FINISH_LIMIT_S,
+        finish_timeout_raises=True,
     )
 
 
@@ -128,7 +132,7 @@ def finish_run(run: "Run", exit_code: int) -> None:
         except Exception as error:
             failure.append(error)
 
-    # A daemon, because wandb before 0.26 waits for the server as long as it takes.
+    # A daemon, because a limit that wandb forgot must not hold up the next job.
     closing = threading.Thread(target=close, daemon=True, name="wandb finish")
     closing.start()
     # A second more than wandb's own limit, which leaves its files in order.

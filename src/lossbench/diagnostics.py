@@ -60,11 +60,13 @@ def expected_initial_loss(
 
     dim, norm: size and typical length of the embeddings; the length matters to heads without a scale.
     """
+    # With many classes one drawing says almost all, and 64 of a million would take gigabytes.
+    draws = max(4, min(draws, 2**22 // classes))
     rng = np.random.default_rng(0)
     cosine = random_cosines(draws, classes, dim, rng)
     samples = torch.stack([_losses(head, loss, cosine, norm, rng) for _ in range(targets)])
     per_draw = samples.mean(0)
-    return ExpectedLoss(per_draw.mean().item(), per_draw.std().item() if draws > 1 else 0.0)
+    return ExpectedLoss(per_draw.mean().item(), per_draw.std().item())
 
 
 def _losses(

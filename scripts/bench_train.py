@@ -31,11 +31,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from lossbench import build
+from lossbench.augment import Augment
 from lossbench.config import conf_dir
 from lossbench.datasets import Dataset, Split
 from lossbench.environment import environment, peak_memory_mb, reset_peak_memory
 from lossbench.functional import pair_roc
-from lossbench.lightning.datamodule import Augment, Batches, DeviceData, InMemory, centre, to_float
+from lossbench.lightning.datamodule import Batches, DeviceData, InMemory, centre, to_float
 from lossbench.lightning.fit import fit
 from lossbench.lightning.history import HistoryLogger
 from lossbench.schedules import warmup_cosine
@@ -92,14 +93,8 @@ class BareLoop:
 
 def endless(data: DeviceData, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     rows, labels = data._load("train")
-    augment = data.augment and by_hand(data.augment)
     for epoch in count():
-        yield from Batches(rows, labels, batch_size, 0, augment, epoch=partial(int, epoch))
-
-
-def by_hand(made: partial) -> partial:
-    """What ``made`` calls, without what a configuration wraps around it."""
-    return partial(made.func, *made.args, **made.keywords)
+        yield from Batches(rows, labels, batch_size, 0, data.augment, epoch=partial(int, epoch))
 
 
 class TakingTurns(InMemory):
@@ -212,7 +207,7 @@ def batches(quick: bool) -> Iterator[Row]:
     """Batches per second; worker processes are started, and their queue filled, before the clock runs."""
     data = glyphs_like()
     rows, labels = data._load("train")
-    samples = Samples(rows, labels, by_hand(data.augment))
+    samples = Samples(rows, labels, data.augment)
     ours = endless(data, 256)
     alone = iter(DataLoader(samples, 256, shuffle=True, num_workers=0))
     seconds: dict[str, list[float]] = {"ours": [], "alone": [], "workers": []}

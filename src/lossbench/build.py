@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from torch import Tensor, nn
+from torch import nn
 
 from lossbench import datasets
 from lossbench.config import ConfigError
@@ -53,14 +53,6 @@ def make_backbone(config: Mapping[str, Any], shape: tuple[int, ...]) -> Any:
         raise ConfigError(str(error)) from error
 
 
-def make_head(config: Mapping[str, Any], *, dim: int, classes: int) -> nn.Module:
-    return make(config, dim=dim, classes=classes)
-
-
-def make_loss(config: Mapping[str, Any]) -> Callable[[Tensor, Tensor], Tensor]:
-    return make(config)
-
-
 def make_training(config: Mapping[str, Any], *, shape: tuple[int, ...], classes: int) -> Training:
     """Backbone and head are each built from the seed alone, so every loss starts from the same weights."""
     seed = config["seed"]
@@ -69,8 +61,8 @@ def make_training(config: Mapping[str, Any], *, shape: tuple[int, ...], classes:
     torch.manual_seed(2 * seed + 1)
     return Training(
         backbone,
-        make_head(config["head"], dim=backbone.dim, classes=classes),
-        make_loss(config["loss"]),
+        make(config["head"], dim=backbone.dim, classes=classes),
+        make(config["loss"]),
         optimizer=make(config["optimizer"]),
         schedule=make(config["schedule"]),
         clip=config["trainer"]["clip"],

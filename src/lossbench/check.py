@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lossbench.build import PRECISIONS, make, pick_device, reason
-from lossbench.config import ConfigError, contradictions
+from lossbench.config import ConfigError, contradictions, flatten
 from lossbench.validate import check_range
 
 
@@ -65,12 +65,10 @@ def _ranges(config: Mapping[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any
     yield "trainer.validations", trainer["validations"], {"low": 0, "integer": True}
 
 
-def _not_finite(node: Any, path: str = "") -> Iterator[tuple[str, float]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _not_finite(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(node, float) and not math.isfinite(node):
-        yield path, node
+def _not_finite(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for path, value in flatten(config):
+        if isinstance(value, float) and not math.isfinite(value):
+            yield path, value
 
 
 def _words(config: Mapping[str, Any]) -> Iterator[str]:

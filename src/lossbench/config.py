@@ -74,7 +74,7 @@ def knob_owners() -> dict[str, list[str]]:
 def part_options(group: str) -> list[str]:
     """Dotted names of the options that the yaml files of conf/<group>/ have."""
     bodies = [_read_yaml(path) for path in sorted((conf_dir() / group).glob("*.yaml"))]
-    keys = {key for body in bodies for key, _ in _flatten(body.get(group, body)) if "_target_" not in key}
+    keys = {key for body in bodies for key, _ in flatten(body.get(group, body)) if "_target_" not in key}
     return sorted(f"{group}.{key}" for key in keys if key.split(".")[-1] not in ("_partial_", "defaults"))
 
 
@@ -90,7 +90,7 @@ def part_name(group: str, part: Mapping[str, Any]) -> str:
     Resolved parts decide, not the option that was typed: ``head=amsoftmax loss=ce`` and
     ``loss=amsoftmax`` are one and the same run and must carry one name.
     """
-    given = dict(_flatten(part))
+    given = dict(flatten(part))
     matches = [
         (len(fixed), name) for name, targets, fixed in _yaml_parts(group) if _agrees(given, targets, fixed)
     ]
@@ -110,7 +110,7 @@ def _yaml_parts(group: str) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     parts = []
     for path in sorted((conf_dir() / group).glob("*.yaml")):
         body = _read_yaml(path)
-        flat = dict(_flatten(body.get(group, body)))
+        flat = dict(flatten(body.get(group, body)))
         targets = {key: value for key, value in flat.items() if key.endswith("_target_")}
         kind = {key: value for key, value in flat.items() if not _tunable(group, value)}
         if targets:
@@ -123,9 +123,10 @@ def _tunable(group: str, value: object) -> bool:
     return "${" in str(value) or (group != "loss" and not isinstance(value, str))
 
 
-def _flatten(node: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(node: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of nested mappings."""
     if isinstance(node, Mapping):
         for key, value in node.items():
-            yield from _flatten(value, f"{prefix}.{key}" if prefix else str(key))
+            yield from flatten(value, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, node

@@ -11,7 +11,7 @@ import pytest
 
 from lossbench.records import Record
 from lossbench.report import groups, interval, names
-from lossbench.report.groups import curve_labels, flatten, group_records
+from lossbench.report.groups import curve_labels, flat_settings, group_records
 from lossbench.report.interval import estimate
 
 MakeRecord = Callable[..., Record]
@@ -134,4 +134,4 @@ def test_knobs_sort_by_size_not_by_spelling(record: MakeRecord) -> None:
 
 
 def test_nulls_are_no_settings() -> None:
-    assert flatten({"a": None, "b": {"c": 1, "d": True}}) == {"b.c": 1.0, "b.d": True}
+    assert flat_settings({"a": None, "b": {"c": 1, "d": True}}) == {"b.c": 1.0, "b.d": True}

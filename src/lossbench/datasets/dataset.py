@@ -80,9 +80,9 @@ class Dataset:
         """Shape of one row as stored: (h, w, c) or (d,)."""
         return self.splits["train"].data.shape[1:]
 
-    def verification_split(self, role: str) -> Split | None:
-        """Rows that verification and identification read for ``role`` ('val' or 'test')."""
-        return self.splits.get(f"{role}_open" if self.open_set else role)
+    def verification_role(self, role: str) -> str:
+        """Split that verification and identification read for ``role`` ('val' or 'test')."""
+        return f"{role}_open" if self.open_set else role
 
 
 class Source(Protocol):

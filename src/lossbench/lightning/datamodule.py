@@ -9,9 +9,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from lossbench.augment import Augment
 from lossbench.datasets import Dataset
-
-Augment = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class DeviceData:
@@ -51,7 +50,7 @@ class DeviceData:
 
     def verification_rows(self, role: str) -> tuple[Tensor, Tensor] | None:
         """Rows that verification and identification read for ``role`` ('val' or 'test')."""
-        return self.rows(f"{role}_open" if self.dataset.open_set else role)
+        return self.rows(self.dataset.verification_role(role))
 
     def _load(self, role: str) -> tuple[Tensor, Tensor]:
         split = self.dataset.splits[role]

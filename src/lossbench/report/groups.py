@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lossbench.config import PARTS
+from lossbench.config import PARTS, flatten
 from lossbench.records import Record
 from lossbench.report.interval import Estimate, estimate
 from lossbench.report.names import MISSING, format_knobs, format_setting
@@ -86,16 +86,10 @@ def curve_labels(groups: Sequence[Group]) -> list[str]:
     return labels
 
 
-def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat_settings(config: dict[str, Any]) -> dict[str, Any]:
     """Dotted keys of a nested dict, without nulls; numbers as floats, so ``s=30`` and ``s=30.0`` agree."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        elif value is not None:
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            flat[prefix + name] = float(value) if number else value
-    return flat
+    flat = {key: value for key, value in flatten(config) if value is not None}
+    return {key: float(value) if _is_number(value) else value for key, value in flat.items()}
 
 
 def format_differs(differs: dict[str, Any]) -> str:
@@ -111,7 +105,7 @@ def format_differs(differs: dict[str, Any]) -> str:
 def _settings(run: Record, linked: set[str]) -> dict[str, Any]:
     # As for the run's id: root numbers act only through the parts, or say where and how it was started.
     parts = {name: run.config[name] for name in PARTS if isinstance(run.config.get(name), dict)}
-    settings = {key: value for key, value in flatten(parts).items() if key not in linked}
+    settings = {key: value for key, value in flat_settings(parts).items() if key not in linked}
     if "sha256" in run.split:
         settings["data"] = str(run.split["sha256"])[:8]
     settings |= {key: run.environment[key] for key in ("precision", "recipe") if key in run.environment}
@@ -126,7 +120,7 @@ def _linked_seeds(runs: Sequence[Record]) -> set[str]:
     follows: dict[str, bool] = {}
     for run in runs:
         seed = run.config.get("seed")
-        for key, value in flatten(run.config).items():
+        for key, value in flat_settings(run.config).items():
             if key.endswith(".seed"):
                 follows[key] = follows.get(key, True) and value == seed
     return {key for key, always in follows.items() if always}
@@ -172,5 +166,9 @@ def _group_order(group: Group) -> tuple[Any, ...]:
 
 def _order(value: Any) -> tuple[bool, float, str]:
     """Sort key that puts numbers first, by size, and text after them."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = _is_number(value)
     return (not number, float(value) if number else 0.0, str(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

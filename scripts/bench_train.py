@@ -64,7 +64,7 @@ class BareLoop:
     """
 
     def __init__(self, config: dict[str, Any], data: DeviceData, precision: str, channels_last: bool) -> None:
-        self.module = build.make_training(config, shape=data.shape, classes=data.dataset.classes)
+        self.module = build.make_training(config, shape=data.shape, counts=data.dataset.counts())
         if channels_last:
             self.module.to(memory_format=torch.channels_last)
         self.bf16 = precision == "bf16"
@@ -143,7 +143,7 @@ def fit_beside_bare(
     The first cycle is left out, and with it the start-up of both.
     """
     steps, batch_size = config["trainer"]["steps"], config["trainer"]["batch_size"]
-    module = build.make_training(config, shape=data.shape, classes=data.dataset.classes)
+    module = build.make_training(config, shape=data.shape, counts=data.dataset.counts())
     precision = build.pick_precision("auto", CPU, module.backbone)
     bare = BareLoop(config, data, precision, channels_last=precision == "bf16")
     turns = TakingTurns(data, batch_size=batch_size, bare=bare, turn=turn)

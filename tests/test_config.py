@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -42,9 +43,18 @@ def test_the_checkouts_conf_is_used_and_not_a_stale_copy():
     assert conf_dir() == CONF
 
 
-@pytest.mark.parametrize("option", OPTIONS)
+# What some options cannot do without.
+COMPANY = {
+    "head=embedding": ("loss=sup_con",),
+    "margin_schedule=linear": ("loss=amsoftmax",),
+    "margin_schedule=cosine": ("loss=arcface",),
+    "margin_schedule=lambda_annealing": ("head=asoftmax",),
+}
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option != "loss=distillation"])
 def test_every_yaml_composes_and_passes_check(option):
-    check(*resolved(option))
+    check(*resolved(option, *COMPANY.get(option, ())))
 
 
 @pytest.mark.parametrize(
@@ -53,9 +63,9 @@ def test_every_yaml_composes_and_passes_check(option):
 def test_every_part_is_named_after_its_yaml(option):
     group, name = option.split("=")
     config, _ = resolved(option)
-    preset = config["preset"]
-    expected = name if group != "loss" or not preset else "ce"
-    assert part_name(group, config[group]) == expected
+    text = (CONF / group / f"{name}.yaml").read_text()
+    base = re.search(r"- (?:(ce)@loss|(one_vs_all))", text) if group == "loss" else None
+    assert part_name(group, config[group]) == (base[1] or base[2] if base else name)
 
 
 def test_a_preset_is_its_head_with_cross_entropy():
@@ -66,10 +76,14 @@ def test_a_preset_is_its_head_with_cross_entropy():
     assert preset["head"]["margin"]["m"] == 0.2
 
 
-PRESETS = {path.stem for path in CONF.glob("loss/*.yaml") if "\npreset:" in path.read_text()}
+PRESETS = {path.stem for path in CONF.glob("loss/*.yaml") if "\npreset:" in path.read_text()} | {
+    "distillation"
+}
 
 
-@pytest.mark.parametrize("loss", sorted({path.stem for path in CONF.glob("loss/*.yaml")} - PRESETS))
+@pytest.mark.parametrize(
+    "loss", sorted({path.stem for path in CONF.glob("loss/*.yaml")} - PRESETS - {"distillation"})
+)
 def test_every_head_goes_with_every_loss(loss):
     for head in ("linear", "normface", "amsoftmax"):
         check(*resolved(f"head={head}", f"loss={loss}"))
@@ -82,9 +96,11 @@ def test_a_knob_of_another_loss_is_refused():
 
 def test_knobs_know_who_takes_them():
     owners = knob_owners()
-    heads = ("amsoftmax", "arcface", "asoftmax")
-    assert owners["m"] == [f"{group}={head}" for group in ("head", "loss") for head in heads]
-    assert owners["tau"] == ["loss=temperature"]
+    assert {"head=amsoftmax", "loss=amsoftmax", "head=asoftmax", "loss=asoftmax"} <= set(owners["m"])
+    assert not {"head=linear", "loss=ce"} & set(owners["m"])
+    assert owners["tau"] == ["loss=info_nce", "loss=sup_con", "loss=temperature"]
+    assert owners["center_weight"] == ["regularizer=center", "loss=center"]
+    assert all(len(options) == len(set(options)) for options in owners.values())
 
 
 def test_a_constant_tells_cross_entropy_from_temperature_and_foreign_parts_keep_their_own_name():
@@ -155,7 +171,7 @@ def own_loss(scores, target, *, power):
 
 
 @pytest.mark.parametrize(
-    ("name", "line"), [("writing_loss", "writes into its scores"), ("reducing_loss", "one value per sample")]
+    ("name", "line"), [("writing_loss", "writes into its input"), ("reducing_loss", "one value per sample")]
 )
 def test_a_users_loss_is_held_to_the_contract(name, line):
     assert line in faults(f"loss._target_=tests.test_config.{name}", "~loss.tau")

@@ -20,8 +20,9 @@ AM = partial(additive_cosine, m=0.35)
 
 def test_linear_heads_start_at_log_c_and_c_minus_one():
     head = LinearHead(4, 10)
-    assert expected_initial_loss(head, CE, dim=4, classes=10).mean == pytest.approx(math.log(10))
-    assert expected_initial_loss(head, partial(hinge_loss, delta=1.0), dim=4, classes=10).mean == 9.0
+    assert expected_initial_loss(head, CE, dim=4, classes=10).mean == pytest.approx(math.log(10), rel=1e-3)
+    hinge = expected_initial_loss(head, partial(hinge_loss, delta=1.0), dim=4, classes=10)
+    assert hinge.mean == pytest.approx(9.0, rel=1e-2)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def trained(root, *overrides):
         )
     )
     data = build.make_data(config, CPU)
-    module = build.make_training(config, shape=data.shape, classes=data.dataset.classes)
+    module = build.make_training(config, shape=data.shape, counts=data.dataset.counts())
     load_weights(module, outcome.folder / "checkpoints" / "last.ckpt")
     return outcome.record, module.eval(), data
 

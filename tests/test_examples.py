@@ -6,7 +6,9 @@ import pytest
 MODULES = ["functional.roc", "functional.roc_summary", "functional.pairs", "functional.cmc"]
 MODULES += ["functional.classification", "metrics.cmc", "metrics.verification_roc"]
 MODULES += ["losses.cross_entropy", "losses.focal", "losses.hinge", "losses.label_smoothing", "losses.mse"]
-MODULES += ["losses.squared_normalized", "margins", "validate", "feasibility"]
+MODULES += ["losses.squared_normalized", "losses.one_vs_all", "validate", "feasibility"]
+MODULES += ["margins.angle", "margins.additive_angle", "margins.additive_cosine", "margins.clipped_angle"]
+MODULES += ["margins.combined", "margins.multiplicative_angle"]
 
 
 @pytest.mark.parametrize("name", MODULES)

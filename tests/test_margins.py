@@ -13,6 +13,8 @@ from lossbench import margins
 from tests.losses.cases import MARGINS
 
 EDGES = [-1.0, 1.0, 0.0, 0.5, -0.5, 1 - 1e-7]
+# A straight-through gradient is on purpose not that of the values.
+EXACT = [case for case in MARGINS if case.name != "arcface_straight_through"]
 
 
 @pytest.fixture(params=MARGINS, ids=[f"{case.name}-{case.knobs}" for case in MARGINS])
@@ -42,6 +44,7 @@ def test_values_equal_the_oracle_at_the_edges_too(case, margin):
         assert row == pytest.approx(wanted, abs=1e-12)
 
 
+@pytest.mark.parametrize("case", EXACT, ids=[f"{case.name}-{case.knobs}" for case in EXACT])
 def test_gradients_pass_gradcheck(margin):
     cosine, target = draw()
     assert torch.autograd.gradcheck(lambda c: margin(c, target), cosine.requires_grad_())
@@ -87,6 +90,8 @@ def test_no_margin_is_the_plain_cosine_whatever_its_kind():
         margins.additive_cosine(cosine, target, m=0.0),
         margins.additive_angle(cosine, target, m=0.0),
         margins.multiplicative_angle(cosine, target, m=1, lam=0.0),
+        margins.combined(cosine, target, m1=1.0, m2=0.0, m3=0.0),
+        margins.clipped_angle(cosine, target, m=1.0),
     ):
         assert torch.allclose(unchanged, cosine, atol=1e-15)
 
@@ -171,6 +176,102 @@ def test_the_arc_margin_goes_on_falling_past_pi_minus_m():
     assert psi.diff().max() < 0
 
 
+def slopes(margin, cosine, **knobs):
+    """Derivative of the target's margined cosine by the cosine itself."""
+    cosine = torch.tensor(cosine, dtype=torch.float64, requires_grad=True)
+    on_the_target(margin, cosine, **knobs).sum().backward()
+    return cosine.grad.tolist()
+
+
+def test_the_straight_through_arc_margin_has_the_exact_ones_values_and_slope_one():
+    cosine = torch.tensor([-1.0, -0.95, -0.3, 0.3, 0.9, 0.99, 1.0], dtype=torch.float64)
+    straight, exact = margins.additive_angle_straight_through, margins.additive_angle
+    assert torch.equal(on_the_target(straight, cosine, m=0.5), on_the_target(exact, cosine, m=0.5))
+    assert slopes(straight, cosine.tolist(), m=0.5) == [1.0] * 7
+
+
+def test_combined_without_angles_is_the_additive_cosine():
+    cosine, target = draw()
+    expected = margins.additive_cosine(cosine, target, m=0.35)
+    assert torch.allclose(margins.combined(cosine, target, m1=1.0, m2=0.0, m3=0.35), expected, atol=1e-14)
+
+
+def test_combined_with_one_angle_is_the_additive_angle_as_far_as_that_falls():
+    cosine = angles()[angles() <= math.pi - 0.5].cos()[1:]
+    combined, arc = (
+        (margins.combined, {"m1": 1.0, "m2": 0.5, "m3": 0.0}),
+        (margins.additive_angle, {"m": 0.5}),
+    )
+    values = [on_the_target(margin, cosine, **knobs) for margin, knobs in (combined, arc)]
+    assert torch.allclose(*values, atol=1e-14)
+    gradients = [slopes(margin, cosine.tolist(), **knobs) for margin, knobs in (combined, arc)]
+    assert gradients[0] == pytest.approx(gradients[1], rel=1e-9)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 4])
+def test_combined_with_a_whole_multiple_is_a_softmax_to_the_last_degree(m):
+    """Both ends too: value 1 and 1 - 2m, slope m² at either."""
+    cosine = angles(201).cos()
+    combined = (margins.combined, {"m1": float(m), "m2": 0.0, "m3": 0.0})
+    chebyshev = (margins.multiplicative_angle, {"m": m, "lam": 0.0})
+    values = [on_the_target(margin, cosine, **knobs) for margin, knobs in (combined, chebyshev)]
+    assert torch.allclose(*values, atol=1e-12)
+    gradients = [slopes(margin, cosine.tolist(), **knobs) for margin, knobs in (combined, chebyshev)]
+    assert gradients[0] == pytest.approx(gradients[1], abs=1e-9)
+    assert gradients[0][0] == pytest.approx(m**2)
+    assert gradients[0][-1] == pytest.approx(m**2)
+
+
+@pytest.mark.parametrize("knobs", [(1.0, 0.3, 0.2), (1.5, 0.0, 0.0), (1.2, 0.4, 0.2), (3.3, 1.5, 0.9)])
+def test_combined_falls_without_a_jump_and_its_slope_never_pushes_a_target_away(knobs):
+    m1, m2, m3 = knobs
+    psi = on_the_target(margins.combined, angles().cos(), m1=m1, m2=m2, m3=m3)
+    assert psi[0].item() == pytest.approx(math.cos(m2) - m3)
+    assert psi.diff().max() <= 1e-12
+    assert psi.diff().abs().max() < 2 * m1 * math.pi / 2000
+    assert min(slopes(margins.combined, angles().cos().tolist(), m1=m1, m2=m2, m3=m3)) >= 0
+
+
+def test_combined_honours_all_three_margins_at_once():
+    """cos(1.2 arccos 0.6 + 0.4) - 0.2 is -0.1420: m1 and m2 are not dropped where m3 > 0."""
+    value = on_the_target(margins.combined, torch.tensor([0.6]), m1=1.2, m2=0.4, m3=0.2)
+    assert value.item() == pytest.approx(math.cos(1.2 * math.acos(0.6) + 0.4) - 0.2, abs=1e-6)
+    assert value.item() == pytest.approx(-0.1420, abs=1e-4)
+
+
+def test_at_its_ends_the_combined_margin_has_the_finite_part_of_its_slope():
+    """m1² |cos phi|: at angle 0 that is cos m2 for ArcFace, as of the additive angle."""
+    found = slopes(margins.combined, [1.0, -1.0], m1=1.0, m2=0.5, m3=0.2)
+    assert found == pytest.approx([math.cos(0.5), math.cos(0.5)])
+    found = slopes(margins.combined, [1.0, -1.0], m1=1.5, m2=0.3, m3=0.0)
+    assert found == pytest.approx([2.25 * math.cos(0.3), 2.25 * abs(math.cos(1.5 * math.pi + 0.3))])
+
+
+def test_the_clipped_angle_is_sphereface_r_until_pi_and_flat_beyond():
+    cosine = angles().cos()
+    clipped = on_the_target(margins.clipped_angle, cosine, m=1.5)
+    plain = on_the_target(margins.combined, cosine, m1=1.5, m2=0.0, m3=0.0)
+    before = angles() <= math.pi / 1.5
+    assert torch.allclose(clipped[before], plain[before], atol=1e-14)
+    assert (clipped[~before] == -1).all()
+    gradient = torch.tensor(slopes(margins.clipped_angle, cosine.tolist(), m=1.5))
+    assert gradient[0].item() == pytest.approx(2.25)
+    assert (gradient[before][:-1] > 0).all()
+    assert (gradient[~before] == 0).all()
+
+
+@pytest.mark.parametrize("cosine", [1 + 1e-7, -1 - 1e-7])
+def test_a_cosine_beyond_one_by_rounding_is_taken_as_one(case, margin, cosine):
+    near, exact = (
+        torch.tensor([[c]], dtype=torch.float64, requires_grad=True) for c in (cosine, round(cosine))
+    )
+    values = [margin(c, torch.tensor([0])) for c in (near, exact)]
+    for value in values:
+        value.sum().backward()
+    assert values[0].item() == pytest.approx(values[1].item(), abs=1e-5)
+    assert near.grad.item() == pytest.approx(exact.grad.item(), abs=1e-4)
+
+
 @pytest.mark.parametrize("m", [-1, 1.0, 20, float("nan"), "abc"])
 def test_a_bad_margin_is_named_with_its_value(m):
     cosine, target = draw()
@@ -182,6 +283,23 @@ def test_a_bad_margin_is_named_with_its_value(m):
     ("margin", "knobs", "line"),
     [
         ("additive_angle", {"m": 28.6}, "m=28.6: must be a number in [0, 1.5708); an angle in radians"),
+        (
+            "additive_angle_straight_through",
+            {"m": 28.6},
+            "m=28.6: must be a number in [0, 1.5708); an angle in radians",
+        ),
+        ("combined", {"m1": 0.9, "m2": 0.3, "m3": 0.2}, "m1=0.9: must be a number >= 1; it multiplies"),
+        (
+            "combined",
+            {"m1": 1.0, "m2": 17.2, "m3": 0.2},
+            "m2=17.2: must be a number in [0, 1.5708); an angle",
+        ),
+        (
+            "combined",
+            {"m1": 1.0, "m2": 0.3, "m3": 1.0},
+            "m3=1.0: must be a number in [0, 1); a cosine margin",
+        ),
+        ("clipped_angle", {"m": 0.5}, "m=0.5: must be a number >= 1; it multiplies the angle"),
         ("multiplicative_angle", {"m": 1.5, "lam": 5.0}, "m=1.5: must be a whole number >= 1"),
         ("multiplicative_angle", {"m": 4, "lam": -1.0}, "lam=-1.0: must be a number >= 0"),
     ],

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from lossbench import build, records
 from lossbench.config import ConfigError
-from lossbench.evaluation import evaluate
+from lossbench.evaluation import evaluate_splits
 from lossbench.lightning.checkpoints import load_weights
 from lossbench.losses import cross_entropy_loss
 from lossbench.records import read_curves, read_history, read_record
@@ -232,11 +232,11 @@ def _evaluated(outcome, name):
     """Metrics of a checkpoint of a finished run, computed again."""
     config = outcome.record.config
     data = build.make_data(config, torch.device("cpu"))
-    module = build.make_training(config, shape=data.shape, classes=data.dataset.classes)
+    module = build.make_training(config, shape=data.shape, counts=data.dataset.counts())
     load_weights(module, outcome.folder / "checkpoints" / name)
     options = {"protocol": config["protocol"], "tau": 1.0, "precision": "fp32"}
-    parts = [evaluate(module.eval(), data, role, **options).metrics for role in ("val", "test")]
-    return parts[0] | parts[1]
+    val, test = evaluate_splits(module.eval(), data, **options)
+    return val.metrics | test.metrics
 
 
 def test_the_last_weights_are_evaluated_unless_told_otherwise(finished):
@@ -426,6 +426,69 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_numbers_and_history(undist
     assert resumed.record.metrics == undisturbed.record.metrics
     assert resumed.record.details == undisturbed.record.details
     assert history_bytes(resumed) == history_bytes(undisturbed)
+
+
+STATEFUL = {
+    "a margin that rises": ("loss=amsoftmax", "margin_schedule=cosine"),
+    "lambda that falls": ("loss=asoftmax",),
+    "a learned scale": ("loss=normface", "head.learn_s=true"),
+    "centres": ("loss=center",),
+    "running norms": ("loss=adaface",),
+    "a running cosine": ("loss=curricularface",),
+    "a running scale": ("loss=adacos",),
+    "counts of sub-centres": ("loss=subcenter_arcface", "head.drop_after=0.5"),
+    "proxies": ("loss=pml", "loss.name=ProxyAnchorLoss"),
+    "batches by class": ("loss=sup_con",),
+}
+
+
+@pytest.mark.parametrize("overrides", STATEFUL.values(), ids=list(STATEFUL))
+def test_what_changes_while_training_is_kept_and_a_stopped_run_goes_on_exactly(
+    tmp_path, monkeypatch, overrides
+):
+    """The step, the state of heads and regularizers, and the weights of losses are in the checkpoint."""
+    whole = start(tmp_path / "whole", *LONGER, *overrides)
+    with monkeypatch.context() as patched:
+        _blow_at(patched, step=40)
+        with pytest.raises(RuntimeError, match="the fuse blew"):
+            start(tmp_path / "stopped", *LONGER, *overrides)
+    resumed = start(tmp_path / "stopped", *LONGER, *overrides)
+    assert resumed.record.environment["resumed"] is True
+    assert resumed.record.metrics == whole.record.metrics
+    assert history_bytes(resumed) == history_bytes(whole)
+
+
+def _blow_at(patched, step):
+    from lossbench.lightning.module import Training
+
+    train = Training.training_step
+
+    def blowing(self, batch, batch_idx):
+        if self.trainer.global_step == step:
+            raise RuntimeError("the fuse blew")
+        return train(self, batch, batch_idx)
+
+    patched.setattr(Training, "training_step", blowing)
+
+
+def test_a_student_learns_from_a_finished_run_and_is_named_after_its_loss(finished, tmp_path):
+    student = start(tmp_path, "loss=distillation", f"teacher={finished.folder}")
+    assert student.record.details["loss"] == "distillation"
+    assert student.record.config["teacher"]["id"] == finished.record.id
+    assert start(tmp_path, "loss=distillation", f"teacher={finished.folder}").reused
+
+
+def test_a_teacher_that_cannot_teach_is_refused(finished, tmp_path):
+    for overrides, line in (
+        (("loss=distillation",), "needs teacher=RUN_FOLDER"),
+        (("loss=ce", f"teacher={finished.folder}"), "only loss=distillation learns from one"),
+        (("loss=distillation", f"teacher={tmp_path}"), "give the folder of a finished run"),
+        (
+            ("loss=distillation", f"teacher={finished.folder}", "dataset=blobs"),
+            "was trained on other data",
+        ),
+    ):
+        assert line in _refused(tmp_path / "student", *overrides)
 
 
 def test_a_run_stopped_after_its_last_step_is_only_evaluated(undisturbed, tmp_path, monkeypatch):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
-from lossbench.schedules import step_decay, warmup_cosine
+from lossbench.schedules import cosine_ramp, lambda_annealing, linear_ramp, step_decay, warmup_cosine
 
 
 def test_warm_up_rises_in_equal_steps_to_the_full_rate():
@@ -65,5 +66,54 @@ def test_step_decay_without_milestones_is_constant():
     ],
 )
 def test_options_out_of_range_are_refused(schedule, options, line):
+    with pytest.raises(ValueError, match=line):
+        schedule(0, 10, **options)
+
+
+@pytest.mark.parametrize("ramp", [linear_ramp, cosine_ramp])
+def test_a_ramp_rises_from_zero_to_its_end_and_stays(ramp):
+    values = [ramp(step, 100, end=0.4, ramp=0.27) for step in range(100)]
+    assert values[0] == 0
+    assert values[27:] == [0.4] * 73
+    assert all(low < high for low, high in pairwise(values[:28]))
+
+
+def test_halfway_up_both_ramps_are_at_half_their_end():
+    assert linear_ramp(10, 80, end=0.4, ramp=0.25) == pytest.approx(0.2)
+    assert cosine_ramp(10, 80, end=0.4, ramp=0.25) == pytest.approx(0.2)
+    assert cosine_ramp(5, 80, end=0.4, ramp=0.25) == pytest.approx(0.2 * (1 - math.sqrt(0.5)))
+
+
+SPHEREFACE = {"start": 1000.0, "end": 5.0, "gamma": 0.12, "power": 1.0, "period": 28000}
+
+
+def test_lambda_falls_as_in_the_sphereface_recipe_and_is_5_from_iteration_1659():
+    values = [lambda_annealing(step, 28000, **SPHEREFACE) for step in range(2000)]
+    assert values[:2] == pytest.approx([1000.0, 1000 / 1.12])
+    assert next(step for step, value in enumerate(values) if value == 5) == 1659
+
+
+def test_a_shorter_run_is_stretched_over_the_same_fall():
+    short = [lambda_annealing(step, 600, **SPHEREFACE) for step in range(600)]
+    assert short[3] == pytest.approx(lambda_annealing(140, 28000, **SPHEREFACE))
+    assert next(step for step, value in enumerate(short) if value == 5) == math.ceil(1659 * 600 / 28000)
+
+
+def test_with_power_35_lambda_falls_towards_zero_as_in_the_l_softmax_recipe():
+    recipe = {"start": 1000.0, "end": 0.0, "gamma": 2.5e-5, "power": 35.0, "period": 20000}
+    assert lambda_annealing(10000, 20000, **recipe) == pytest.approx(1000 * 1.25**-35)
+    assert lambda_annealing(20000, 20000, **recipe) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "line"),
+    [
+        (linear_ramp, {"end": 0.4, "ramp": 0}, r"ramp=0: must be a number in \(0, 1\]; a share of all steps"),
+        (cosine_ramp, {"end": 0.4, "ramp": 1.5}, r"ramp=1.5: must be a number in \(0, 1\]"),
+        (lambda_annealing, {**SPHEREFACE, "end": -1}, r"lam=-1: must be a number >= 0"),
+        (lambda_annealing, {**SPHEREFACE, "period": 0}, r"period=0: must be a whole number >= 1"),
+    ],
+)
+def test_ramps_out_of_range_are_refused(schedule, options, line):
     with pytest.raises(ValueError, match=line):
         schedule(0, 10, **options)

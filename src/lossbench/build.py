@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -15,7 +17,7 @@ from torch import nn
 from lossbench import datasets
 from lossbench.config import ConfigError
 from lossbench.lightning.datamodule import DeviceData
-from lossbench.lightning.module import Training
+from lossbench.lightning.module import Teacher, Training
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -39,10 +41,9 @@ def _made(value: Any) -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """The first line of the fault that an instantiation met."""
+    """The fault that an instantiation met, in one line."""
     cause = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-    text = str(cause).strip().splitlines()
-    return text[0] if text else type(cause).__name__
+    return " ".join(str(cause).split()) or type(cause).__name__
 
 
 def make_backbone(config: Mapping[str, Any], shape: tuple[int, ...]) -> Any:
@@ -53,20 +54,58 @@ def make_backbone(config: Mapping[str, Any], shape: tuple[int, ...]) -> Any:
         raise ConfigError(str(error)) from error
 
 
-def make_training(config: Mapping[str, Any], *, shape: tuple[int, ...], classes: int) -> Training:
-    """Backbone and head are each built from the seed alone, so every loss starts from the same weights."""
+def make_training(
+    config: Mapping[str, Any],
+    *,
+    shape: tuple[int, ...],
+    counts: Sequence[int],
+    teacher: Teacher | None = None,
+) -> Training:
+    """Backbone and head are each built from the seed alone, so every loss starts from the same weights.
+
+    counts: training rows of each class.
+    """
     seed = config["seed"]
     torch.manual_seed(2 * seed)
     backbone = make_backbone(config["backbone"], shape)
     torch.manual_seed(2 * seed + 1)
+    head, loss, regularizer = make_objective(config, dim=backbone.dim, counts=counts)
     return Training(
         backbone,
-        make(config["head"], dim=backbone.dim, classes=classes),
-        make(config["loss"]),
+        head,
+        loss,
         optimizer=make(config["optimizer"]),
         schedule=make(config["schedule"]),
         clip=config["trainer"]["clip"],
+        regularizer=regularizer,
+        teacher=teacher,
     )
+
+
+def make_objective(
+    config: Mapping[str, Any], *, dim: int, counts: Sequence[int]
+) -> tuple[nn.Module, Callable, nn.Module | None]:
+    """Head, loss and regularizer for embeddings of size ``dim`` and so many training rows of each class."""
+    sizes = {"dim": dim, "classes": len(counts)}
+    known = {**sizes, "counts": counts} if _takes(config["head"], "counts") else sizes
+    head = make(config["head"], **known)
+    loss = make(config["loss"])
+    if isinstance(loss, partial) and isinstance(loss.func, type):  # a loss with weights of its own
+        loss = loss(**sizes)
+    regularizer = make(config["regularizer"], **sizes) if config.get("regularizer") else None
+    return head, loss, regularizer
+
+
+def _takes(config: Mapping[str, Any], name: str) -> bool:
+    try:
+        return name in inspect.signature(resolve_name(config["_target_"])).parameters
+    except Exception:  # making the part says what is wrong with it
+        return False
+
+
+def needs_teacher(config: Mapping[str, Any]) -> bool:
+    """Whether the configured loss compares with a teacher's scores."""
+    return _takes(config["loss"], "teacher")
 
 
 def make_data(config: Mapping[str, Any], device: torch.device) -> DeviceData:

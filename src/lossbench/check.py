@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossbench.build import PRECISIONS, make, pick_device, reason
+from lossbench.build import PRECISIONS, make, make_objective, needs_teacher, pick_device, reason
 from lossbench.config import ConfigError, contradictions, flatten
+from lossbench.heads import EmbeddingHead
+from lossbench.heads.scheduled import Paced
 from lossbench.validate import check_range
 
 
@@ -61,6 +63,8 @@ def _ranges(config: Mapping[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any
     yield "checkpoint_every", config["checkpoint_every"], {"low": 0}
     yield "trainer.steps", trainer["steps"], {"low": 1, "integer": True}
     yield "trainer.batch_size", trainer["batch_size"], {"low": 2, "integer": True}
+    if trainer["samples_per_class"] is not None:
+        yield "samples_per_class", trainer["samples_per_class"], {"low": 1, "integer": True}
     yield "trainer.clip", trainer["clip"], {"low": 0, "open_low": True}
     yield "trainer.validations", trainer["validations"], {"low": 0, "integer": True}
 
@@ -76,8 +80,20 @@ def _words(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"trainer.weights={config['trainer']['weights']}: must be last or best"
     if config["trainer"]["weights"] == "best" and config["trainer"]["validations"] == 0:
         yield "trainer.weights=best: needs trainer.validations >= 1"
+    if needs_teacher(config) != bool(config.get("teacher")):
+        yield (
+            "loss=distillation: needs teacher=RUN_FOLDER, a finished run on the same data"
+            if needs_teacher(config)
+            else "teacher: only loss=distillation learns from one"
+        )
+    if config["head"]["_target_"].endswith(".EmbeddingHead") and _on_scores(config["loss"]["_target_"]):
+        yield "head=embedding: gives no class scores; choose loss=sup_con, info_nce or pml, or another head"
     if config["precision"] not in PRECISIONS:
         yield f"precision={config['precision']}: must be one of {', '.join(PRECISIONS)}"
+
+
+def _on_scores(target: str) -> bool:
+    return target.startswith("lossbench.losses.")
 
 
 def _probe_dataset(config: Mapping[str, Any]) -> None:
@@ -98,26 +114,35 @@ def _probe_backbone(config: Mapping[str, Any]) -> None:
 def _probe_head_and_loss(config: Mapping[str, Any]) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        head: nn.Module = make(config["head"], dim=4, classes=3)
+        head, loss, regularizer = make_objective(config, dim=4, counts=[2, 2, 1])
         embedding, target = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    for part in head.modules():
+        if isinstance(part, Paced):
+            part.at(1, 2)
     plain, margined = head(embedding), head(embedding, target)
+    wanted = (5, 4) if isinstance(head, EmbeddingHead) else (5, 3)
     for scores in (plain, margined):
-        if scores.shape != (5, 3):
-            raise ValueError(f"head: must return scores (n, classes), got {tuple(scores.shape)} for (5, 3)")
-    _probe_loss(make(config["loss"]), margined.detach(), target)
+        if scores.shape != wanted:
+            raise ValueError(f"head: must return scores (n, classes), got {tuple(scores.shape)} for {wanted}")
+    taught = (plain.detach(),) if needs_teacher(config) else ()
+    _probe_loss("loss", loss, margined.detach(), target, *taught)
+    if regularizer is not None:
+        _probe_loss("regularizer", regularizer, embedding, target)
 
 
-def _probe_loss(loss: Callable[[Tensor, Tensor], Tensor], scores: Tensor, target: Tensor) -> None:
-    before = scores.clone()
-    values = loss(scores, target)
+def _probe_loss(
+    name: str, loss: Callable[..., Tensor], seen: Tensor, target: Tensor, *others: Tensor
+) -> None:
+    before = seen.clone()
+    values = loss(seen, target, *others)
     if values.shape != target.shape:
         raise ValueError(
-            f"loss: must return one value per sample, got shape {tuple(values.shape)} for 5 samples"
+            f"{name}: must return one value per sample, got shape {tuple(values.shape)} for 5 samples"
         )
     if not torch.isfinite(values).all():
-        raise ValueError("loss: is not finite on ordinary scores")
-    if not torch.equal(scores, before):
-        raise ValueError("loss: writes into its scores; work on a copy")
+        raise ValueError(f"{name}: is not finite on ordinary scores")
+    if not torch.equal(seen, before):
+        raise ValueError(f"{name}: writes into its input; work on a copy")
 
 
 def _probe_optimizer(config: Mapping[str, Any]) -> None:

@@ -79,8 +79,10 @@ class Jobs:
         try:
             config = OmegaConf.to_container(cfg, resolve=True)
             self.outcomes.append(run(config, settings.runtime.choices))  # type: ignore[arg-type]
-        except (ConfigError, OmegaConfBaseException) as error:
+        except ConfigError as error:
             self._failed(name, str(error))
+        except OmegaConfBaseException as error:
+            self._failed(name, explain(error, settings.overrides.task))
         except Exception as error:
             traceback.print_exc()
             self._failed(name, f"{type(error).__name__}: {error}")

@@ -13,8 +13,9 @@ PARTS = ("dataset", "backbone", "head", "loss", "regularizer", "protocol", "opti
 _SETTINGS = (
     *("seed", "run_root", "group", "force", "device", "precision", "log_every", "checkpoint_every"),
     *("keep_checkpoints", "figures", "progress", "logger", "preset", "experiment", "regularizer"),
+    *("margin_schedule", "teacher"),
 )
-INTERNAL = {"preset", "experiment", "regularizer"}
+INTERNAL = {"preset", "experiment", "regularizer", "margin_schedule"}
 """Top-level names that nobody sets to a number."""
 
 
@@ -34,14 +35,14 @@ def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
 
     choices: option chosen per group; the resolved config alone no longer shows what was asked for.
     """
-    preset = config.get("preset")
-    chosen = choices.get("head")
-    if preset and chosen and chosen != preset["head"]:
-        loss = choices.get("loss")
-        yield (
-            f"loss={loss} head={chosen}: the preset {loss} stands for head={preset['head']}; "
-            f"write loss=ce head={chosen} for cross-entropy on that head"
-        )
+    loss = choices.get("loss")
+    for group, wanted in (config.get("preset") or {}).items():
+        chosen = choices.get(group)
+        if group in choices and chosen != wanted:
+            yield (
+                f"loss={loss} {group}={chosen}: the preset {loss} stands for {group}={wanted}; "
+                f"write loss=ce {group}={chosen} for cross-entropy with that {group}"
+            )
 
 
 def knobs(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def knobs(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def knob_owners() -> dict[str, list[str]]:
     """Top-level names that can be set, each with the options (``head=amsoftmax``) that bring it."""
-    owners: dict[str, list[str]] = {name: ["any run"] for name in _SETTINGS}
+    owners: dict[str, list[str]] = {name: ["any run"] for name in (*_SETTINGS, "samples_per_class")}
     presets = []
     for path in sorted(conf_dir().glob("*/*.yaml")):
         body = _read_yaml(path)
@@ -63,11 +64,12 @@ def knob_owners() -> dict[str, list[str]]:
             continue
         option = f"{path.parent.name}={path.stem}"
         if isinstance(body.get("preset"), dict):
-            presets.append((option, f"head={body['preset']['head']}"))
+            presets += [(option, f"{group}={name}") for group, name in body["preset"].items()]
         for key in (key for key, value in body.items() if isinstance(value, int | float)):
             owners.setdefault(key, []).append(option)
-    for options in owners.values():
-        options += [preset for preset, head in presets if head in options]
+    for name, options in owners.items():
+        of_presets = [preset for preset, part in presets if part in options]
+        owners[name] = list(dict.fromkeys([*options, *of_presets]))
     return owners
 
 
@@ -91,36 +93,42 @@ def part_name(group: str, part: Mapping[str, Any]) -> str:
     ``loss=amsoftmax`` are one and the same run and must carry one name.
     """
     given = dict(flatten(part))
-    matches = [
-        (len(fixed), name) for name, targets, fixed in _yaml_parts(group) if _agrees(given, targets, fixed)
-    ]
+    matches = [(len(fixed), name) for name, body, fixed in _yaml_parts(group) if _agrees(given, body, fixed)]
     if matches:
         return max(matches, key=lambda match: (match[0], match[1]))[1]
     return str(part.get("_target_", group)).rpartition(".")[2]
 
 
-def _agrees(given: dict[str, Any], targets: dict[str, Any], fixed: dict[str, Any]) -> bool:
+def _agrees(given: dict[str, Any], body: dict[str, Any], fixed: dict[str, Any]) -> bool:
     own = {key: value for key, value in given.items() if key.endswith("_target_")}
-    return own == targets and all(given.get(key) == value for key, value in fixed.items())
+    # A knob of the yaml may be a schedule here: code, too, but not what names the part.
+    named = {key: value for key, value in own.items() if not _below(key, body)}
+    targets = {key: value for key, value in body.items() if key.endswith("_target_")}
+    return named == targets and all(given.get(key) == value for key, value in fixed.items())
+
+
+def _below(key: str, body: dict[str, Any]) -> bool:
+    parents = key.split(".")[:-1]
+    return any(".".join(parents[: depth + 1]) in body for depth in range(len(parents)))
 
 
 @lru_cache
 def _yaml_parts(group: str) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """(name, entries that name code, string and number entries without interpolation) per yaml file."""
+    """(name, all entries, string and number entries without interpolation) per yaml file."""
     parts = []
     for path in sorted((conf_dir() / group).glob("*.yaml")):
         body = _read_yaml(path)
         flat = dict(flatten(body.get(group, body)))
-        targets = {key: value for key, value in flat.items() if key.endswith("_target_")}
-        kind = {key: value for key, value in flat.items() if not _tunable(group, value)}
-        if targets:
-            parts.append((path.stem, targets, kind))
+        kind = {key: value for key, value in flat.items() if not _tunable(group, key, value)}
+        if any(key.endswith("_target_") for key in flat):
+            parts.append((path.stem, flat, kind))
     return parts
 
 
-def _tunable(group: str, value: object) -> bool:
-    # In losses a constant is what tells ce from temperature; elsewhere numbers are options of one part.
-    return "${" in str(value) or (group != "loss" and not isinstance(value, str))
+def _tunable(group: str, key: str, value: object) -> bool:
+    # Constants of losses and margins tell ce from temperature; elsewhere numbers are options of one part.
+    constant = group == "loss" or key.startswith("margin.")
+    return "${" in str(value) or not (constant or isinstance(value, str))
 
 
 def flatten(node: object, prefix: str = "") -> Iterator[tuple[str, Any]]:

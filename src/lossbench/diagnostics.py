@@ -11,6 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lossbench.feasibility import largest_margin
+from lossbench.heads import CosineHead
+
 
 @runtime_checkable
 class Observable(Protocol):
@@ -53,7 +56,7 @@ def expected_initial_loss(
     draws: int = 64,
     targets: int = 16,
 ) -> ExpectedLoss:
-    """Loss of an untrained head: Monte Carlo over random prototypes, exact where scores start at zero.
+    """Loss of an untrained head: Monte Carlo over random prototypes.
 
     log C for cross-entropy on a linear head, (C - 1) delta for the hinge; for cosine heads about
     log C + s²/(2 dim), plus s m under an additive margin.
@@ -74,6 +77,25 @@ def _losses(
 ) -> Tensor:
     target = torch.from_numpy(rng.integers(cosine.shape[1], size=len(cosine)))
     return loss(head.untrained_scores(cosine, target, norm), target)
+
+
+def infeasible_margin(head: CosineHead, *, dim: int, classes: int) -> str | None:
+    """What to tell of a margin that no arrangement of the prototypes can satisfy, or None.
+
+    A feature on its own prototype is the best there is: lowered by its margin it must still reach the
+    cosine to the nearest other prototype, whose distance ``largest_margin`` bounds.
+    """
+    if classes < 2:
+        return None
+    bound, _ = largest_margin(classes, dim)
+    one = torch.ones(1, 1)
+    lowered = 1 - float(head.margined(one, torch.zeros(1, dtype=torch.long), one))
+    if lowered <= bound:
+        return None
+    return (
+        f"the margin lowers a cosine of 1 by {lowered:.3f}, but {classes} prototypes in {dim} dimensions leave "
+        f"at most {bound:.3f}: no features can satisfy it; lower m or raise the embedding size"
+    )
 
 
 def cosine_statistics(

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lossbench.heads import EmbeddingHead
 from lossbench.lightning.datamodule import Batches, DeviceData
 from lossbench.lightning.module import Training
-from lossbench.protocols import Evaluation, classification, identification, verification
+from lossbench.protocols import Evaluation, classification, identification, unclassified, verification
 
 
 @torch.no_grad()
@@ -23,18 +24,37 @@ def embed(backbone: nn.Module, rows: Tensor, *, precision: str, batch_size: int 
         return torch.cat([backbone(part).float() for part, _ in Batches(rows, labels, batch_size)])
 
 
+def evaluate_splits(
+    module: Training, data: DeviceData, *, protocol: Mapping[str, Any], tau: float, precision: str
+) -> tuple[Evaluation, Evaluation]:
+    """Validation, and test with the temperature that validation fitted."""
+    known = {"protocol": protocol, "tau": tau, "precision": precision}
+    val = evaluate(module, data, "val", **known)  # type: ignore[arg-type]
+    fitted = val.details.get("val/classification", {}).get("fitted_tau")
+    return val, evaluate(module, data, "test", fitted_tau=fitted, **known)  # type: ignore[arg-type]
+
+
 @torch.no_grad()
 def evaluate(
-    module: Training, data: DeviceData, role: str, *, protocol: Mapping[str, Any], tau: float, precision: str
+    module: Training,
+    data: DeviceData,
+    role: str,
+    *,
+    protocol: Mapping[str, Any],
+    tau: float,
+    precision: str,
+    fitted_tau: float | None = None,
 ) -> Evaluation:
     """Metrics of ``role`` ('val' or 'test'), named ``role/metric``, with details and curves.
 
     tau: temperature that the training loss divides scores by; stated probabilities are softmax(scores / tau).
+    fitted_tau: temperature fitted on other rows, for the calibrated variants of nll and ece.
     """
     metrics: dict[str, float | None] = {}
     details: dict[str, Any] = {"undefined": {}}
     curves: dict[str, np.ndarray] = {}
-    for name, part in _parts(module, data, role, protocol=protocol, tau=tau, precision=precision):
+    taus = (tau, fitted_tau)
+    for name, part in _parts(module, data, role, protocol=protocol, taus=taus, precision=precision):
         metrics |= {f"{role}/{key}": value for key, value in part.metrics.items()}
         undefined = part.details["undefined"]
         details["undefined"] |= {f"{role}/{key}": why for key, why in undefined.items()}
@@ -47,7 +67,13 @@ def evaluate(
 
 
 def _parts(
-    module: Training, data: DeviceData, role: str, *, protocol: Mapping[str, Any], tau: float, precision: str
+    module: Training,
+    data: DeviceData,
+    role: str,
+    *,
+    protocol: Mapping[str, Any],
+    taus: tuple[float, float | None],
+    precision: str,
 ) -> Iterator[tuple[str, Evaluation]]:
     embeddings: dict[int, Tensor] = {}
 
@@ -59,7 +85,11 @@ def _parts(
 
     closed = data.rows(role)
     if closed is not None:
-        yield "classification", classification(module.head(embedded(closed[0])), closed[1], tau=tau)
+        if isinstance(module.head, EmbeddingHead):
+            yield "classification", unclassified("the loss has no class scores")
+        else:
+            scores = module.head(embedded(closed[0]))
+            yield "classification", classification(scores, closed[1], tau=taus[0], fitted_tau=taus[1])
     pairs = data.verification_rows(role)
     if pairs is not None:
         embedding, label = embedded(pairs[0]), pairs[1]

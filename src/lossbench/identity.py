@@ -11,7 +11,7 @@ from typing import Any
 
 from lossbench.config import PARTS, knobs, part_name
 
-RECIPE = 1
+RECIPE = 2
 """Raised by hand whenever the same configuration and data would give other numbers."""
 
 
@@ -22,6 +22,8 @@ def run_id(config: Mapping[str, Any], fingerprint: str) -> str:
     and null entries do not count: an option added later as null keeps the ids of older runs.
     """
     parts = {name: config.get(name) for name in (*PARTS, "seed")}
+    # Where the teacher lies does not matter, which run it is does.
+    parts["teacher"] = (config.get("teacher") or {}).get("id")
     content = {"config": _canonical(parts), "data": fingerprint, "recipe": RECIPE}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -44,6 +46,8 @@ def run_names(config: Mapping[str, Any]) -> dict[str, Any]:
     names: dict[str, Any] = {
         part: part_name(part, config[part]) for part in ("dataset", "backbone", "head", "loss")
     }
+    if config.get("regularizer"):
+        names["loss"] += "+" + part_name("regularizer", config["regularizer"])
     return names | {"knobs": {key: value for key, value in knobs(config).items() if key != "lr"}}
 
 

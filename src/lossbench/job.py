@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Mapping
@@ -10,8 +11,10 @@ from typing import Any
 
 from lossbench import build
 from lossbench.config import ConfigError
+from lossbench.diagnostics import infeasible_margin
 from lossbench.environment import environment, peak_memory_mb, reset_peak_memory
-from lossbench.evaluation import evaluate
+from lossbench.evaluation import evaluate_splits
+from lossbench.heads import CosineHead
 from lossbench.identity import run_names
 from lossbench.lightning.checkpoints import checkpoint_step, load_weights
 from lossbench.lightning.datamodule import DeviceData, InMemory
@@ -21,6 +24,9 @@ from lossbench.lightning.tracking import Tracking
 from lossbench.protocols import Evaluation
 from lossbench.records import Record, write_curves, write_record
 from lossbench.report.figures import run_figures
+from lossbench.teacher import make_teacher
+
+log = logging.getLogger(__name__)
 
 
 def execute(config: Mapping[str, Any], identity: str, folder: Path) -> Record:
@@ -30,13 +36,17 @@ def execute(config: Mapping[str, Any], identity: str, folder: Path) -> Record:
     resume = checkpoint_step(folder)
     device = build.pick_device(config["device"])
     data = build.make_data(config, device)
-    module = build.make_training(config, shape=data.shape, classes=data.dataset.classes).to(device)
+    teacher = make_teacher(config, data) if config.get("teacher") else None
+    counts = data.dataset.counts()
+    module = build.make_training(config, shape=data.shape, counts=counts, teacher=teacher).to(device)
+    _warn_of_infeasible_margin(module, data.dataset.classes)
     precision = build.pick_precision(config["precision"], device, module.backbone)
     names = run_names(config)
     resume_step = None if resume is None else resume[1] - 1
     with Tracking(folder, config, names, identity, resume_step) as tracking:
         fitted, train_seconds = _train(module, data, folder, config, precision, tracking, resume)
-        val, test = _evaluate(module, data, config, precision)
+        tau = float(config["loss"].get("tau", 1.0))
+        val, test = evaluate_splits(module, data, protocol=config["protocol"], tau=tau, precision=precision)
         record = Record(
             id=identity,
             config=dict(config),
@@ -60,6 +70,18 @@ def execute(config: Mapping[str, Any], identity: str, folder: Path) -> Record:
     return record
 
 
+def _warn_of_infeasible_margin(module: Training, classes: int) -> None:
+    if not isinstance(module.head, CosineHead):
+        return
+    for part in module.paced:
+        part.at(1, 1)  # the margin that training ends with
+    told = infeasible_margin(module.head, dim=module.backbone.dim, classes=classes)  # type: ignore[arg-type]
+    for part in module.paced:
+        part.at(0, 1)
+    if told:
+        log.warning(told)
+
+
 def _train(
     module: Training,
     data: DeviceData,
@@ -73,7 +95,12 @@ def _train(
     trainer = config["trainer"]
     fitted = fit(
         module,
-        InMemory(data, batch_size=trainer["batch_size"], seed=config["seed"]),
+        InMemory(
+            data,
+            batch_size=trainer["batch_size"],
+            seed=config["seed"],
+            samples_per_class=trainer["samples_per_class"],
+        ),
         folder,
         steps=trainer["steps"],
         validations=trainer["validations"],
@@ -97,17 +124,6 @@ def _train(
 def _figures(folder: Path, record: Record, test: Evaluation, tracking: Tracking) -> dict[str, Path]:
     paths = run_figures(folder / "figures", record, test.curves, tracking.history)
     return {path.stem: path for path in paths if path.suffix == ".png"}
-
-
-def _evaluate(
-    module: Training, data: DeviceData, config: Mapping[str, Any], precision: str
-) -> tuple[Evaluation, Evaluation]:
-    tau = float(config["loss"].get("tau", 1.0))
-    val, test = (
-        evaluate(module, data, role, protocol=config["protocol"], tau=tau, precision=precision)
-        for role in ("val", "test")
-    )
-    return val, test
 
 
 def _details(fitted: Fitted, val: Evaluation, test: Evaluation) -> dict[str, Any]:

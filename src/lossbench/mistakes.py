@@ -40,6 +40,11 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         return f"{missing[1]}={missing[2]}: no such {missing[1]}; {_among(missing[2], options)}"
     if unknown and "No match in the defaults list" not in text:
         return _unknown_key(unknown[1])
+    missing_knob = re.match(r"Interpolation key '(\w+)' not found", text)
+    if missing_knob:
+        schedule = next((word for word in arguments if word.startswith("margin_schedule=")), None)
+        where = schedule or text.partition("full_key: ")[2].split("\n")[0]
+        return f"{where}: the chosen head has no {missing_knob[1]}"
     if "Ambiguous value for argument" in text:
         return f"{text.split(chr(39))[1]}: several values are a sweep: add -m"
     if isinstance(error, OSError) and error.filename:
@@ -67,7 +72,10 @@ def _unparsed(arguments: Sequence[str]) -> str | None:
 def _unknown_key(key: str) -> str:
     owners = knob_owners()
     if key in owners:
-        return f"{key}: the chosen head and loss take no {key}; these do: {', '.join(owners[key])}"
+        # A preset says it all: the head it stands for need not be named beside it.
+        presets = {option.replace("loss=", "head=") for option in owners[key] if option.startswith("loss=")}
+        shown = [option for option in owners[key] if option not in presets]
+        return f"{key}: the chosen head and loss take no {key}; these do: {', '.join(shown)}"
     options = part_options(key.partition(".")[0]) if "." in key else sorted(set(owners) - INTERNAL)
     return f"{key}: no such option; {_among(key, options)}; --cfg job shows those of your choice"
 

@@ -33,6 +33,8 @@ def run(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> 
     choices: option chosen per group, used to refuse contradictory ones.
     """
     config = dict(config)
+    if config.get("teacher"):
+        config["teacher"] = _teacher(Path(config["teacher"]).expanduser())
     for fault in contradictions(config, choices or {}):
         raise ConfigError(fault)
     identity = _identify(config, choices)
@@ -63,6 +65,13 @@ def _identify(config: Mapping[str, Any], choices: Mapping[str, str] | None) -> s
 
         check(config, choices)  # says in one line what is wrong, if it is the configuration
         raise ConfigError(f"dataset: {error.__cause__ or error}") from error
+
+
+def _teacher(folder: Path) -> dict[str, str]:
+    try:
+        return {"folder": str(folder), "id": read_record(folder).id}
+    except (RecordError, OSError) as error:
+        raise ConfigError(f"teacher={folder}: give the folder of a finished run ({error})") from error
 
 
 def _own_record(folder: Path, identity: str) -> Record:

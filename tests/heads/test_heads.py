@@ -156,3 +156,47 @@ def test_heads_refuse_sizes_that_are_not_whole_numbers():
         LinearHead(8, 0)
     with pytest.raises(ValueError, match=r"dim=2.5: must be a whole number >= 1"):
         CosineHead(2.5, 3, s=30.0)
+
+
+def test_the_bias_trick_is_exactly_a_bias():
+    torch.manual_seed(0)
+    plain = LinearHead(8, 5).double()
+    torch.manual_seed(0)
+    trick = LinearHead(8, 5, bias=False, bias_trick=True).double()
+    assert torch.equal(trick.weight[:, :8], plain.weight)
+    embedding, _ = draw()
+    assert torch.equal(trick.cosine(embedding), plain.cosine(embedding))
+    for _ in range(3):  # and stays one while training
+        for head in (plain, trick):
+            head.zero_grad()
+            cross_entropy_loss(head(embedding), draw()[1], tau=1.0).mean().backward()
+            with torch.no_grad():
+                for parameter in head.parameters():
+                    parameter -= 0.5 * parameter.grad
+        assert torch.allclose(trick.weight[:, 8], plain.bias, atol=1e-15)
+        assert torch.allclose(trick(embedding), plain(embedding), atol=1e-14)
+
+
+def test_the_bias_trick_beside_a_bias_is_refused():
+    with pytest.raises(ValueError, match="bias_trick=True: the appended 1 is the bias; set bias=false"):
+        LinearHead(8, 5, bias=True, bias_trick=True)
+
+
+def test_a_learned_scale_gets_the_gradient_of_the_scale_and_stays_positive():
+    head = CosineHead(8, 5, s=10.0, learn_s=True).double()
+    embedding, target = draw()
+
+    def loss(s):
+        return cross_entropy_loss(s * head.cosine(embedding).detach(), target, tau=1.0).sum()
+
+    cross_entropy_loss(head(embedding, target), target, tau=1.0).sum().backward()
+    slope = (loss(10 + 1e-5) - loss(10 - 1e-5)) / 2e-5
+    assert head.s.grad.item() == pytest.approx(slope.item(), rel=1e-6)
+    with torch.no_grad():
+        head.s.fill_(-3.0)
+    assert float(head.scale(embedding.norm(dim=1, keepdim=True)).detach()) == pytest.approx(0.01)
+
+
+def test_a_learned_scale_without_a_start_is_refused():
+    with pytest.raises(ValueError, match="learn_s=True: needs a scale to start from"):
+        CosineHead(8, 5, s=None, learn_s=True)

@@ -241,3 +241,34 @@ def test_a_class_sees_its_share_of_every_epoch():
 def test_epochs_that_follow_one_another_share_no_batch():
     for before, after in pairwise(epoch(number) for number in range(4)):
         assert not {tuple(part) for part in labels(before)} & {tuple(part) for part in labels(after)}
+
+
+def grouped(size, labels, batch_size=12, seed=0, epoch=0):
+    labels = torch.tensor(labels)
+    rows = torch.arange(len(labels), dtype=torch.float32)[:, None]
+    batches = Batches(rows, labels, batch_size, seed, epoch=lambda: epoch, samples_per_class=size)
+    return [(row[:, 0].long().tolist(), label.tolist()) for row, label in batches], batches
+
+
+UNEVEN = [0] * 7 + [1] * 2 + [2] * 12 + [3] * 1 + [4] * 8
+
+
+def test_batches_are_made_of_groups_of_one_class_and_see_every_row():
+    found, batches = grouped(4, UNEVEN, batch_size=4)
+    assert len(found) == len(batches) == 2 + 1 + 3 + 1 + 2
+    assert all(len(set(labels)) == 1 and len(labels) == 4 for _, labels in found)
+    assert {row for rows, _ in found for row in rows} == set(range(30))
+    for rows, labels in found:
+        assert [UNEVEN[row] for row in rows] == labels
+
+
+def test_groups_are_drawn_anew_each_epoch_and_from_the_seed_alone():
+    first, again, later = (grouped(4, UNEVEN, epoch=epoch)[0] for epoch in (0, 0, 1))
+    assert first == again
+    assert first != later
+    assert all(len(rows) == 12 for rows, _ in first)
+
+
+def test_without_groups_a_class_is_drawn_as_often_as_it_has_rows():
+    found, _ = grouped(None, UNEVEN, batch_size=5)
+    assert sorted(row for rows, _ in found for row in rows) == list(range(30))

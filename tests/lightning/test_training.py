@@ -13,9 +13,9 @@ import torch
 from lossbench import build
 from lossbench.config import ConfigError
 from lossbench.heads import CosineHead, LinearHead
-from lossbench.lightning.callbacks import DivergedError
 from lossbench.lightning.checkpoints import checkpoint_step
 from lossbench.lightning.datamodule import InMemory
+from lossbench.lightning.divergence import DivergedError
 from lossbench.lightning.fit import fit
 from lossbench.lightning.history import HistoryLogger
 from lossbench.records import read_history
@@ -30,7 +30,7 @@ def parts(*overrides):
     """Configuration, data and untrained module of a command line."""
     config, _ = resolved(*BASE, *overrides)
     data = build.make_data(config, CPU)
-    module = build.make_training(config, shape=data.shape, classes=data.dataset.classes)
+    module = build.make_training(config, shape=data.shape, counts=data.dataset.counts())
     return SimpleNamespace(config=config, data=data, module=module)
 
 
@@ -255,7 +255,7 @@ def test_linear_heads_start_from_the_loss_of_equal_scores(tmp_path, loss, expect
     first = train(tmp_path, made, steps=1)[0]
     assert made.fitted.initial_loss == first["train/loss"]
     assert made.fitted.initial_loss == pytest.approx(expected, rel=0.02)
-    assert made.fitted.expected_loss.mean == pytest.approx(expected, rel=1e-6)
+    assert made.fitted.expected_loss.mean == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("head", [LoudHead, partial(TwiceScaledHead, s=30.0)])
@@ -311,21 +311,15 @@ def nan_after(steps, loss):
     return turning
 
 
-@pytest.mark.parametrize(("turn", "log_every", "found_at"), [(0, 1, 0), (3, 1, 3), (3, 5, 5), (3, 100, 19)])
-def test_a_loss_that_turns_nan_is_found_at_the_next_row_or_the_last_step(tmp_path, turn, log_every, found_at):
-    made = parts()
-    made.module.loss = nan_after(turn, made.module.loss)
-    with pytest.raises(
-        DivergedError, match=f"diverged at step {found_at}: loss=nan, gradient norm nan; lower lr"
-    ):
-        train(tmp_path, made, steps=20, log_every=log_every)
-
-
-def test_a_loss_that_turns_nan_between_rows_is_found_before_the_next_validation(tmp_path):
-    made = parts()
+@pytest.mark.parametrize("log_every", [1, 1000])
+def test_a_loss_that_turns_nan_stops_at_its_step_with_the_sample_named(tmp_path, log_every):
+    made = parts("loss=normface")
     made.module.loss = nan_after(3, made.module.loss)
-    with pytest.raises(DivergedError, match="diverged at step 15: gradient norm nan"):
-        train(tmp_path, made, steps=64, log_every=1000, validations=4)
+    told = r"diverged at step 3: loss=nan, gradient norm nan; worst sample: class \d, embedding norm [\d.]+, "
+    told += r"cosine -?[\d.]+, scale 30; lower lr"
+    with pytest.raises(DivergedError, match=told):
+        train(tmp_path, made, steps=20, log_every=log_every)
+    assert all(value.isfinite().all() for value in made.module.state_dict().values())
 
 
 def test_the_checkpoint_kept_is_one_from_before_the_loss_turned_nan(tmp_path):

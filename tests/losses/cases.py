@@ -73,6 +73,11 @@ def crammer_singer(scores, target, *, delta):
     return max(0.0, delta + max(wrong) - scores[target]) if wrong else 0.0
 
 
+def one_vs_all(scores, target, *, positive, negative):
+    wrong = sum(math.log1p(math.exp(score)) for j, score in enumerate(scores) if j != target)
+    return positive * math.log1p(math.exp(-scores[target])) + negative * wrong
+
+
 def additive_cosine(cosine, target, *, m):
     return [c - m if j == target else c for j, c in enumerate(cosine)]
 
@@ -95,6 +100,19 @@ def multiplicative_angle(cosine, target, *, m, lam):
     return [changed(c) if j == target else c for j, c in enumerate(cosine)]
 
 
+def combined(cosine, target, *, m1, m2, m3):
+    def changed(c):
+        phase = m1 * math.acos(c) + m2
+        k = math.floor(phase / math.pi)
+        return (-1) ** k * math.cos(phase) - 2 * k - m3
+
+    return [changed(c) if j == target else c for j, c in enumerate(cosine)]
+
+
+def clipped_angle(cosine, target, *, m):
+    return [math.cos(min(m * math.acos(c), math.pi)) if j == target else c for j, c in enumerate(cosine)]
+
+
 LOSSES = [
     Case("ce", "cross_entropy_loss", cross_entropy, {"tau": 1.0}),
     Case("temperature", "cross_entropy_loss", cross_entropy, {"tau": 0.5}),
@@ -108,6 +126,8 @@ LOSSES = [
     Case("hinge_all", "hinge_all_loss", hinge_all, {"delta": 1.0}),
     Case("squared_hinge", "squared_hinge_loss", squared_hinge, {"delta": 1.0}),
     Case("crammer_singer", "crammer_singer_loss", crammer_singer, {"delta": 1.0}),
+    Case("one_vs_all", "one_vs_all_loss", one_vs_all, {"positive": 1.0, "negative": 1.0}),
+    Case("one_vs_all", "one_vs_all_loss", one_vs_all, {"positive": 0.875, "negative": 0.375}),
 ]
 
 
@@ -121,4 +141,11 @@ MARGINS = [
     Case("asoftmax", "multiplicative_angle", multiplicative_angle, {"m": 3, "lam": 0.0}),
     Case("asoftmax", "multiplicative_angle", multiplicative_angle, {"m": 2, "lam": 0.0}),
     Case("asoftmax", "multiplicative_angle", multiplicative_angle, {"m": 1, "lam": 0.0}),
+    Case("arcface_straight_through", "additive_angle_straight_through", additive_angle, {"m": 0.5}),
+    Case("combined", "combined", combined, {"m1": 1.0, "m2": 0.3, "m3": 0.2}),
+    Case("combined", "combined", combined, {"m1": 2.6, "m2": 0.4, "m3": 0.0}),
+    Case("combined", "combined", combined, {"m1": 1.0, "m2": 0.0, "m3": 0.0}),
+    Case("sphereface_r", "combined", combined, {"m1": 1.5, "m2": 0.0, "m3": 0.0}),
+    Case("sphereface_r_v1", "clipped_angle", clipped_angle, {"m": 1.5}),
+    Case("sphereface_r_v1", "clipped_angle", clipped_angle, {"m": 1.0}),
 ]

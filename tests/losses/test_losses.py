@@ -91,6 +91,9 @@ def test_values_and_gradients_are_finite_at_huge_scores(loss, dtype, huge):
     assert torch.isfinite(scores.grad).all()
 
 
+@pytest.mark.parametrize(
+    "case", [case for case in LOSSES if case.name != "one_vs_all"], ids=lambda case: case.name
+)
 def test_one_class_costs_nothing(case, loss):
     scores = torch.tensor([[3.0], [-2.0]], dtype=torch.float64, requires_grad=True)
     values = loss(scores, torch.tensor([0, 0]))
@@ -148,8 +151,10 @@ def test_every_loss_and_every_yaml_has_a_row():
     targets = {
         name: body.get("loss", body)["_target_"] for name, body in yamls.items() if "preset" not in body
     }
-    assert targets == {case.name: f"lossbench.losses.{case.function}" for case in LOSSES}
-    assert set(losses.__all__) == {case.function for case in LOSSES}
+    rows = {case.name: f"lossbench.losses.{case.function}" for case in LOSSES}
+    # Distillation sees a teacher too: tests/losses/test_distillation.py.
+    assert targets == {**rows, "distillation": "lossbench.losses.distillation_loss"}
+    assert set(losses.__all__) == {"distillation_loss", *(case.function for case in LOSSES)}
 
 
 def test_smoothing_zero_is_cross_entropy():
@@ -258,3 +263,23 @@ def test_mse_keeps_its_digits_near_certainty():
     scores = torch.tensor([[25.0, 0.0, 0.0]], dtype=torch.float64)
     wrong = math.exp(-25)  # to eleven digits each of two probabilities
     assert losses.mse_loss(scores, torch.tensor([0])).item() == pytest.approx(6 * wrong**2, rel=1e-9)
+
+
+def test_one_vs_all_is_a_binary_cross_entropy_per_class():
+    scores, target = draw()
+    one_hot = torch.zeros_like(scores).scatter(1, target[:, None], 1.0)
+    binary = torch.nn.functional.binary_cross_entropy_with_logits(scores, one_hot, reduction="none").sum(1)
+    assert torch.allclose(losses.one_vs_all_loss(scores, target, positive=1.0, negative=1.0), binary)
+
+
+def test_one_vs_all_of_one_class_is_one_binary_decision():
+    values = losses.one_vs_all_loss(torch.zeros(2, 1), torch.tensor([0, 0]), positive=3.0, negative=1.0)
+    assert values.tolist() == pytest.approx([3 * math.log(2)] * 2)
+
+
+@pytest.mark.parametrize(
+    "weights", [{"positive": -1.0, "negative": 1.0}, {"positive": 1.0, "negative": -1.0}]
+)
+def test_a_negative_weight_of_one_vs_all_is_named(weights):
+    with pytest.raises(ValueError, match=r"(positive|negative)=-1.0: must be a number >= 0"):
+        losses.one_vs_all_loss(*draw(), **weights)

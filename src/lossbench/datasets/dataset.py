@@ -32,6 +32,9 @@ class Split:
             raise ValueError(f"{len(self.data)} rows but {len(self.labels)} labels: give one label per row")
         if len(self.labels) and not 0 <= self.labels.min() <= self.labels.max() < len(self.names):
             raise ValueError(f"labels lie outside 0..{len(self.names) - 1}: they index names")
+        if self.data.dtype.kind == "f" and not np.isfinite(self.data).all():
+            broken = (~np.isfinite(self.data).all(tuple(range(1, self.data.ndim)))).nonzero()[0]
+            raise ValueError(f"{len(broken)} rows hold NaN or infinity, the first is row {broken[0]}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -74,6 +77,10 @@ class Dataset:
     @property
     def classes(self) -> int:
         return len(self.splits["train"].names)
+
+    def counts(self) -> list[int]:
+        """Training rows of each class."""
+        return np.bincount(self.splits["train"].labels, minlength=self.classes).tolist()
 
     @property
     def shape(self) -> tuple[int, ...]:

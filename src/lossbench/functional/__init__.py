@@ -14,6 +14,7 @@ from lossbench.functional.roc_summary import (
     tar_at_far,
     thin,
 )
+from lossbench.functional.temperature import fit_temperature
 
 __all__ = [
     "FARS",
@@ -28,6 +29,7 @@ __all__ = [
     "cmc_curve",
     "equal_error_rate",
     "far_name",
+    "fit_temperature",
     "log_confidence",
     "pair_roc",
     "rank_at",

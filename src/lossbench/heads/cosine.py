@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lossbench.heads.scheduled import Margin, scheduled
 from lossbench.validate import check_range
 
-Margin = Callable[[Tensor, Tensor], Tensor]
+LEAST_SCALE = 0.01
 
 
 class CosineHead(nn.Module):
@@ -20,30 +19,58 @@ class CosineHead(nn.Module):
     margin: (cosine (n, c), target (n,)) -> cosine (n, c), or None for NormFace.
     s: scale > 0, the inverse of a softmax temperature; None for the embedding's own norm ‖x‖, that is without
         feature normalisation, as in A-Softmax.
+    learn_s: train the scale from its start at ``s``, never below 0.01.
 
     A zero embedding has cosine 0 to every class. Weights start as random directions of length about 1.
+
+    Heads whose margin needs norms, state or other columns override ``margined``, ``scale`` or ``observe``.
     """
 
-    def __init__(self, dim: int, classes: int, margin: Margin | None = None, *, s: float | None) -> None:
+    def __init__(
+        self, dim: int, classes: int, margin: Margin | None = None, *, s: float | None, learn_s: bool = False
+    ) -> None:
         super().__init__()
         check_range("dim", dim, low=1, integer=True)
         check_range("classes", classes, low=1, integer=True)
         if s is not None:
             check_range("s", s, low=0, open_low=True, cure="the scale multiplies cosines; 30 is common")
+        elif learn_s:
+            raise ValueError("learn_s=True: needs a scale to start from, but s is null")
         self.weight = nn.Parameter(torch.randn(classes, dim) / dim**0.5)
-        self.margin = margin
-        self.s = s
+        self.margin = None if margin is None else scheduled(margin)
+        self.s = nn.Parameter(torch.tensor(float(s))) if learn_s and s is not None else s
 
     def forward(
         self, embedding: Float[Tensor, "n d"], target: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n c"]:
         cosine = self.cosine(embedding)
-        scale = embedding.norm(dim=1, keepdim=True) if self.s is None else self.s
-        return scale * (cosine if target is None else self._margined(cosine, target))
+        norm = embedding.norm(dim=1, keepdim=True)
+        if target is not None:
+            if self.training and torch.is_grad_enabled():
+                self.observe(cosine.detach(), target, norm.detach())
+            cosine = self.margined(cosine, target, norm)
+        return self.scale(norm) * cosine
 
     def cosine(self, embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """Cosine between each embedding and each class weight."""
         return F.linear(F.normalize(embedding), F.normalize(self.weight))
+
+    def margined(
+        self, cosine: Float[Tensor, "n c"], target: Int[Tensor, " n"], norm: Float[Tensor, "n 1"]
+    ) -> Float[Tensor, "n c"]:
+        """Cosines as training sees them, for embeddings of these norms."""
+        return cosine if self.margin is None else self.margin(cosine, target)
+
+    def scale(self, norm: Float[Tensor, "n 1"]) -> Tensor | float:
+        """What multiplies the cosines of embeddings of these norms."""
+        if isinstance(self.s, Tensor):
+            return self.s.clamp_min(LEAST_SCALE)
+        return norm if self.s is None else self.s
+
+    def observe(
+        self, cosine: Float[Tensor, "n c"], target: Int[Tensor, " n"], norm: Float[Tensor, "n 1"]
+    ) -> None:
+        """Update what a head keeps of its training batches; called once before each margined forward pass."""
 
     def untrained_scores(
         self, cosine: Float[Tensor, "n c"], target: Int[Tensor, " n"], norm: float = 1.0
@@ -52,7 +79,5 @@ class CosineHead(nn.Module):
 
         norm: length of the embeddings, which is the scale where the head has none of its own.
         """
-        return (norm if self.s is None else self.s) * self._margined(cosine, target)
-
-    def _margined(self, cosine: Tensor, target: Tensor) -> Tensor:
-        return cosine if self.margin is None else self.margin(cosine, target)
+        norms = cosine.new_full((len(cosine), 1), norm)
+        return self.scale(norms) * self.margined(cosine, target, norms)

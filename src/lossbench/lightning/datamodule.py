@@ -71,16 +71,21 @@ class InMemory(pl.LightningDataModule):
     run goes on exactly.
     """
 
-    def __init__(self, data: DeviceData, *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, data: DeviceData, *, batch_size: int, seed: int, samples_per_class: int | None = None
+    ) -> None:
         super().__init__()
         self.data = data
         self.batch_size = batch_size
         self.seed = seed
+        self.samples_per_class = samples_per_class
 
     def train_dataloader(self) -> Batches:
         rows = self.data.rows("train")
         assert rows is not None  # Dataset refuses to be made without a train split
-        return Batches(*rows, self.batch_size, self.seed, self.data.augment, epoch=self._epoch)
+        return Batches(
+            *rows, self.batch_size, self.seed, self.data.augment, self._epoch, self.samples_per_class
+        )
 
     def val_dataloader(self) -> list[Batches]:
         rows = self.data.verification_rows("val")
@@ -91,7 +96,11 @@ class InMemory(pl.LightningDataModule):
 
 
 class Batches:
-    """Batches of one epoch. With a seed: shuffled, augmented, the last short batch left out."""
+    """Batches of one epoch. With a seed: shuffled, augmented, the last short batch left out.
+
+    samples_per_class: fill batches with groups of so many rows of one class. A class's last group is filled
+    up with its first rows, so every row is seen in an epoch and those of rare classes repeat.
+    """
 
     def __init__(
         self,
@@ -101,6 +110,7 @@ class Batches:
         seed: int | None = None,
         augment: Augment | None = None,
         epoch: Callable[[], int] = lambda: 0,
+        samples_per_class: int | None = None,
     ) -> None:
         self.rows = rows
         self.labels = labels
@@ -108,9 +118,12 @@ class Batches:
         self.seed = seed
         self.augment = augment
         self.epoch = epoch
+        self.samples_per_class = samples_per_class
+        self._groups = _groups(labels, samples_per_class) if samples_per_class else None
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self.labels), self.batch_size)
+        rows = len(self.labels) if self._groups is None else self._groups.numel()
+        full, rest = divmod(rows, self.batch_size)
         return full if self.seed is not None else full + bool(rest)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -118,9 +131,8 @@ class Batches:
             yield from self._in_order()
             return
         # Two streams, so that an augmentation more or fewer never changes the batches.
-        seed = 1_000_003 * self.seed + self.epoch()
-        order = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed))
-        order = order.to(self.rows.device)
+        seed = 2 * (1_000_003 * self.seed + self.epoch())
+        order = self._order(torch.Generator().manual_seed(seed)).to(self.rows.device)
         generator = torch.Generator(self.rows.device).manual_seed(seed + 1)
         for batch in range(len(self)):
             index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
@@ -129,11 +141,30 @@ class Batches:
                 images = self.augment(images, generator)
             yield centre(images), self.labels[index]
 
+    def _order(self, generator: torch.Generator) -> Tensor:
+        order = torch.randperm(len(self.labels), generator=generator)
+        if self._groups is None:
+            return order
+        by_class = order[self.labels.cpu()[order].argsort(stable=True)]
+        groups = by_class[self._groups]
+        return groups[torch.randperm(len(groups), generator=generator)].flatten()
+
     def _in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         for rows, labels in zip(
             self.rows.split(self.batch_size), self.labels.split(self.batch_size), strict=True
         ):
             yield centre(to_float(rows)), labels
+
+
+def _groups(labels: Tensor, size: int) -> Tensor:
+    """(groups, size) places in the rows sorted by class, each group within one class."""
+    counts = labels.cpu().bincount()
+    starts = counts.cumsum(0) - counts
+    per_class = (counts + size - 1) // size
+    owner = torch.repeat_interleave(torch.arange(len(counts)), per_class)
+    number = torch.arange(len(owner)) - (per_class.cumsum(0) - per_class)[owner]
+    within = (number[:, None] * size + torch.arange(size)) % counts[owner][:, None]
+    return starts[owner][:, None] + within
 
 
 def to_float(rows: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Published rules: which metrics, from which pairs or galleries, under which names."""
 
-from lossbench.protocols.classification import classification
+from lossbench.protocols.classification import classification, unclassified
 from lossbench.protocols.evaluation import Evaluation
 from lossbench.protocols.identification import identification
 from lossbench.protocols.verification import verification
 
-__all__ = ["Evaluation", "classification", "identification", "verification"]
+__all__ = ["Evaluation", "classification", "identification", "unclassified", "verification"]

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lossbench.functional import calibration, log_confidence, target_rank
+from lossbench.functional import calibration, fit_temperature, log_confidence, target_rank
 from lossbench.functional.cosine import on_float64_device
 from lossbench.protocols.evaluation import Evaluation, defined
 
+METRICS = ("accuracy", "accuracy_top5", "nll", "ece")
 
-def classification(scores: Tensor, target: Tensor, *, tau: float = 1.0, bins: int = 15) -> Evaluation:
+
+def unclassified(reason: str) -> Evaluation:
+    """Every metric of ``classification`` undefined, for a model without class scores."""
+    return Evaluation(dict.fromkeys(METRICS), {"undefined": dict.fromkeys(METRICS, reason)}, {})
+
+
+def classification(
+    scores: Tensor, target: Tensor, *, tau: float = 1.0, fitted_tau: float | None = None, bins: int = 15
+) -> Evaluation:
     """Return accuracy, accuracy_top5, nll and ece of plain scores.
 
     scores: (n, c), without margin. target: (n,) class of each row. tau: temperature of the softmax, > 0.
+    fitted_tau: temperature fitted on other rows; adds nll_scaled and ece_scaled, at that temperature.
     bins: equal bins of (0, 1] for the calibration error.
 
     accuracy counts rows whose target scores strictly higher than every other class, accuracy_top5 those where
     at most four others score as high: ties count against the sample, so equal scores for all classes get 0.
     nll is the mean of -log softmax(scores / tau) at the target, in nats. ece compares the probability of the
-    best class with accuracy. details: samples, classes, tau, bins. curves: calibration_confidence,
+    best class with accuracy. details: samples, classes, tau, bins, and fitted_tau: the temperature that would
+    be best for these rows, None where there is none. curves: calibration_confidence,
     calibration_accuracy (NaN in empty bins) and calibration_count, one entry per bin. Undefined:
     accuracy_top5 with five classes or fewer, where it says nothing.
     Raises ValueError for wrong shapes, no rows, targets outside 0..c-1, or scores with NaN or infinity.
@@ -31,15 +42,20 @@ def classification(scores: Tensor, target: Tensor, *, tau: float = 1.0, bins: in
     bin_ = calibration(best.exp(), rank == 1, bins=bins)
     classes = scores.shape[1]
     trivial = f"{classes} classes: the target is always among the best five" if classes <= 5 else None
-    metrics, undefined = defined(
-        {
-            "accuracy": (float((rank == 1).double().mean()), None),
-            "accuracy_top5": (float((rank <= 5).double().mean()), trivial),
-            "nll": (-float(own.mean()), None),
-            "ece": (bin_.ece, None),
-        }
-    )
-    details = {"samples": len(scores), "classes": classes, "tau": tau, "bins": bins, "undefined": undefined}
+    values = {
+        "accuracy": (float((rank == 1).double().mean()), None),
+        "accuracy_top5": (float((rank <= 5).double().mean()), trivial),
+        "nll": (-float(own.mean()), None),
+        "ece": (bin_.ece, None),
+    }
+    if fitted_tau is not None:
+        own, best = log_confidence(scores, target, tau=fitted_tau)
+        values["nll_scaled"] = (-float(own.mean()), None)
+        values["ece_scaled"] = (calibration(best.exp(), rank == 1, bins=bins).ece, None)
+    metrics, undefined = defined(values)
+    facts = {"samples": len(scores), "classes": classes, "tau": tau, "bins": bins}
+    best_tau = fit_temperature(scores, target)
+    details = {**facts, "fitted_tau": best_tau, "scaled_by": fitted_tau, "undefined": undefined}
     curves = {
         "calibration_confidence": bin_.confidence.cpu().numpy(),
         "calibration_accuracy": bin_.accuracy.cpu().numpy(),

@@ -1,0 +1,52 @@
+"""Margins whose knobs change while training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+Margin = Callable[[Tensor, Tensor], Tensor]
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A part that is told, before each training step, how far training is."""
+
+    def at(self, step: int, total: int) -> None: ...
+
+
+class Scheduled(nn.Module):
+    """A margin with knobs that are schedules (step, total) -> value instead of numbers.
+
+    The values belong to the step last told by ``at``, 0 of 1 at first. The step is part of the state dict.
+    """
+
+    def __init__(self, margin: Margin, **schedules: Callable[[int, int], float]) -> None:
+        super().__init__()
+        self.plain = margin
+        self.schedules = schedules
+        self.at(0, 1)
+
+    def at(self, step: int, total: int) -> None:
+        """Set the knobs to their values at ``step`` of ``total``."""
+        self.step, self.total = step, total
+        self.knobs = {name: schedule(step, total) for name, schedule in self.schedules.items()}
+
+    def forward(self, cosine: Tensor, target: Tensor) -> Tensor:
+        return self.plain(cosine, target, **self.knobs)
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"step": self.step, "total": self.total}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.at(**state)
+
+
+def scheduled(margin: Margin) -> Margin:
+    """``margin`` itself, or where a knob of its partial is callable the same margin on a schedule."""
+    knobs = margin.keywords if isinstance(margin, partial) else {}
+    schedules = {name: value for name, value in knobs.items() if callable(value)}
+    return Scheduled(margin, **schedules) if schedules else margin

@@ -41,7 +41,7 @@ def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
         if group in choices and chosen != wanted:
             yield (
                 f"loss={loss} {group}={chosen}: the preset {loss} stands for {group}={wanted}; "
-                f"write loss=ce {group}={chosen} for cross-entropy with that {group}"
+                f"a loss that is no preset goes with it, e.g. loss=ce {group}={chosen}"
             )
 
 

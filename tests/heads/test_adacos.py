@@ -11,18 +11,19 @@ import torch
 
 from lossbench.heads import AdaCosHead
 from lossbench.losses import cross_entropy_loss
+from tests.heads import contract
 
 entropy_loss = partial(cross_entropy_loss, tau=1.0)
 
 
-def make(classes=5, dim=6):
+def make(classes=5, dim=8):
     torch.manual_seed(0)
     return AdaCosHead(dim, classes).double()
 
 
 def draw(n=9, classes=5, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    embedding = torch.randn(n, 6, generator=generator, dtype=torch.float64)
+    embedding = torch.randn(n, 8, generator=generator, dtype=torch.float64)
     return embedding, torch.randint(classes, (n,), generator=generator)
 
 
@@ -104,26 +105,12 @@ def test_two_opposite_classes_keep_a_positive_scale():
     assert head.adapted.item() == pytest.approx(math.log(2))
 
 
-def test_evaluation_plain_scores_and_the_expected_loss_leave_the_scale_alone():
-    head, (embedding, target) = make(), draw()
-    before = head.adapted.clone()
-    head(embedding)
-    assert torch.equal(head.untrained_scores(head.cosine(embedding), target), head.eval()(embedding))
-    head(embedding, target)
-    with torch.no_grad():
-        head.train()(embedding, target)
-    assert torch.equal(head.adapted, before)
+def test_the_scale_moves_in_training_alone_and_survives_a_state_dict():
+    contract.assert_state_moves_in_training_alone(make(), *contract.draw())
 
 
 def test_gradients_pass_gradcheck_through_the_whole_head():
-    head, (embedding, target) = make().eval(), draw()
-
-    def loss(x, weight):
-        return entropy_loss(torch.func.functional_call(head, {"weight": weight}, (x, target)), target)
-
-    assert torch.autograd.gradcheck(
-        loss, (embedding.requires_grad_(), head.weight.detach().clone().requires_grad_())
-    )
+    contract.assert_gradients_are_those_of_the_values(make(), *contract.draw())
 
 
 def test_no_gradient_flows_through_the_scale():
@@ -136,15 +123,8 @@ def test_no_gradient_flows_through_the_scale():
     assert not head.adapted.requires_grad
 
 
-@pytest.mark.parametrize("row", [1.0, -1.0, 0.0])
-def test_values_and_gradients_are_finite_in_float32_on_a_prototype_opposite_to_it_and_at_zero(row):
-    head = make().float()
-    embedding = (row * head.weight[2:3].detach()).requires_grad_()
-    scores = head(embedding, torch.tensor([2]))
-    scores.sum().backward()
-    for found in (scores, embedding.grad, head.weight.grad):
-        assert found.dtype == torch.float32
-        assert torch.isfinite(found).all()
+def test_values_and_gradients_are_finite_at_the_edges_and_for_one_class():
+    contract.assert_finite_at_the_edges(make, length=1.0)
 
 
 def test_float32_agrees_with_float64():

@@ -158,7 +158,7 @@ def test_heads_refuse_sizes_that_are_not_whole_numbers():
         CosineHead(2.5, 3, s=30.0)
 
 
-def test_the_bias_trick_is_exactly_a_bias():
+def test_c_3_1_3_biastrick_is_exactly_a_bias():
     torch.manual_seed(0)
     plain = LinearHead(8, 5).double()
     torch.manual_seed(0)

@@ -11,18 +11,19 @@ import torch
 
 from lossbench.heads import SphereFace2Head
 from lossbench.losses import one_vs_all_loss
+from tests.heads import contract
 
 published = partial(one_vs_all_loss, positive=0.7 * 50 / 40, negative=0.3 * 50 / 40)
 
 
 def make(classes=5, *, m=0.4, s=40.0, t=3.0):
     torch.manual_seed(0)
-    return SphereFace2Head(6, classes, m=m, s=s, t=t).double()
+    return SphereFace2Head(8, classes, m=m, s=s, t=t).double()
 
 
 def draw(n=9, classes=5):
     generator = torch.Generator().manual_seed(1)
-    embedding = torch.randn(n, 6, generator=generator, dtype=torch.float64)
+    embedding = torch.randn(n, 8, generator=generator, dtype=torch.float64)
     return embedding, torch.randint(classes, (n,), generator=generator)
 
 
@@ -148,11 +149,7 @@ def test_float32_agrees_with_float64():
 
 
 def test_samples_do_not_see_each_other_and_are_left_alone():
-    head, (embedding, target) = make(), draw()
-    before, order = embedding.clone(), torch.randperm(9)
-    scores = head(embedding, target)
-    assert torch.allclose(head(embedding[order], target[order]), scores[order])
-    assert torch.equal(embedding, before)
+    contract.assert_samples_stand_alone(make(), *contract.draw())
 
 
 @pytest.mark.parametrize(
@@ -162,6 +159,7 @@ def test_samples_do_not_see_each_other_and_are_left_alone():
         ({"m": 1.0}, r"m=1.0: must be a number in \[0, 1\)"),
         ({"m": -0.1}, r"m=-0.1: must be a number in \[0, 1\)"),
         ({"s": 0.0}, "s=0.0: must be a number > 0"),
+        ({"s": None}, "s=None: must be a number > 0"),
         ({"m": "abc"}, r"m=abc: must be a number in \[0, 1\)"),
     ],
 )

@@ -13,11 +13,12 @@ from lossbench.heads import CosineHead, SubCenterHead
 from lossbench.heads.scheduled import Paced
 from lossbench.losses import cross_entropy_loss
 from lossbench.margins import additive_angle
+from tests.heads import contract
 
 entropy_loss = partial(cross_entropy_loss, tau=1.0)
 
 
-def make(k=3, dim=6, classes=4, *, s=8.0, drop_angle=1.309, drop_after=None, m=0.5):
+def make(k=3, dim=8, classes=5, *, s=8.0, drop_angle=1.309, drop_after=None, m=0.5):
     torch.manual_seed(0)
     margin = partial(additive_angle, m=m)
     return SubCenterHead(
@@ -25,26 +26,15 @@ def make(k=3, dim=6, classes=4, *, s=8.0, drop_angle=1.309, drop_after=None, m=0
     ).double()
 
 
-def draw(n=9, dim=6, classes=4, seed=1):
+def draw(n=9, dim=8, classes=5, seed=1):
     generator = torch.Generator().manual_seed(seed)
     embedding = torch.randn(n, dim, generator=generator, dtype=torch.float64)
     return embedding, torch.randint(classes, (n,), generator=generator)
 
 
-def cosine(x, w):
-    return sum(a * b for a, b in zip(x, w, strict=True)) / math.sqrt(
-        sum(a * a for a in x) * sum(b * b for b in w)
-    )
-
-
-def near(head, x, y):
-    """Cosines of one embedding to the sub-centres of class y."""
-    rows = head.weight.tolist()[y * head.k : (y + 1) * head.k]
-    return [cosine(x, w) for w in rows]
-
-
-def oracle(head, x, y, *, m=0.5, s=8.0):
-    best = [max(near(head, x, j)) for j in range(len(head.wins))]
+def oracle(row, y, *, m=0.5, s=8.0):
+    """Scores from the cosines of one embedding to all sub-centres, three a class."""
+    best = [max(row[3 * j : 3 * j + 3]) for j in range(5)]
     angle = math.acos(best[y])
     best[y] = math.cos(angle + m) if angle + m <= math.pi else best[y] - m * math.sin(m)
     return [s * c for c in best]
@@ -52,18 +42,16 @@ def oracle(head, x, y, *, m=0.5, s=8.0):
 
 def test_scores_equal_the_oracle_one_sample_at_a_time():
     head, (embedding, target) = make(), draw()
-    for x, y, scores in zip(
-        embedding.tolist(), target.tolist(), head(embedding, target).tolist(), strict=True
-    ):
-        assert scores == pytest.approx(oracle(head, x, y), abs=1e-9)
-    plain = [[8 * max(near(head, x, j)) for j in range(4)] for x in embedding.tolist()]
-    assert torch.allclose(head(embedding), torch.tensor(plain, dtype=torch.float64), atol=1e-12)
+    rows = list(zip(contract.cosines(head, embedding), target.tolist(), strict=True))
+    for scores, m in ((head(embedding, target), 0.5), (head(embedding), 0.0)):
+        expected = torch.tensor([oracle(row, y, m=m) for row, y in rows], dtype=torch.float64)
+        assert torch.allclose(scores, expected, rtol=0, atol=1e-9)
 
 
 def test_one_sub_centre_is_the_plain_cosine_head_in_weights_scores_and_gradients():
     head, (embedding, target) = make(k=1), draw()
     torch.manual_seed(0)
-    plain = CosineHead(6, 4, partial(additive_angle, m=0.5), s=8.0).double()
+    plain = CosineHead(8, 5, partial(additive_angle, m=0.5), s=8.0).double()
     assert torch.equal(head.weight, plain.weight)
     gradients = []
     for one in (head, plain):
@@ -75,14 +63,7 @@ def test_one_sub_centre_is_the_plain_cosine_head_in_weights_scores_and_gradients
 
 
 def test_gradients_pass_gradcheck_through_the_whole_head():
-    head, (embedding, target) = make().eval(), draw()
-
-    def loss(x, weight):
-        return entropy_loss(torch.func.functional_call(head, {"weight": weight}, (x, target)), target)
-
-    assert torch.autograd.gradcheck(
-        loss, (embedding.requires_grad_(), head.weight.detach().clone().requires_grad_())
-    )
+    contract.assert_gradients_are_those_of_the_values(make(), *contract.draw())
 
 
 @pytest.mark.parametrize("row", [1.0, -1.0, 0.0])
@@ -95,6 +76,12 @@ def test_values_and_gradients_are_finite_on_a_sub_centre_opposite_to_it_and_at_z
     for found in (scores, embedding.grad, head.weight.grad):
         assert found.dtype == torch.float32
         assert torch.isfinite(found).all()
+
+
+def test_one_class_is_possible():
+    head, (embedding, target) = make(classes=1), draw(classes=1)
+    values = entropy_loss(head(embedding, target), target)
+    assert values.tolist() == [0.0] * 9
 
 
 def test_float32_agrees_with_float64():
@@ -113,24 +100,16 @@ def test_samples_do_not_see_each_other_and_are_left_alone():
     assert torch.equal(embedding, before)
 
 
-def test_one_class_is_possible():
-    head, (embedding, target) = make(classes=1), draw(classes=1)
-    values = entropy_loss(head(embedding, target), target)
-    values.sum().backward()
-    assert values.tolist() == [0.0] * 9
-    assert head.weight.grad.abs().max() == 0
-
-
 def test_wins_after_two_updates_equal_the_oracle_and_survive_a_state_dict():
     head, batches = make(), [draw(seed=2), draw(n=5, seed=3)]
-    wins = [[0.0] * 3 for _ in range(4)]
+    wins = [[0.0] * 3 for _ in range(5)]
     for embedding, target in batches:
         head(embedding, target)
         for y, count in Counter(target.tolist()).items():
             wins[y] = [0.99**count * win for win in wins[y]]
-        for x, y in zip(embedding.tolist(), target.tolist(), strict=True):
-            nearest = near(head, x, y)
-            wins[y][nearest.index(max(nearest))] += 1
+        for row, y in zip(contract.cosines(head, embedding), target.tolist(), strict=True):
+            near = row[3 * y : 3 * y + 3]
+            wins[y][near.index(max(near))] += 1
     assert torch.allclose(head.wins, torch.tensor(wins, dtype=torch.float64), rtol=0, atol=1e-12)
     assert head.dominant().tolist() == [row.index(max(row)) for row in wins]
     copy = make()
@@ -138,14 +117,8 @@ def test_wins_after_two_updates_equal_the_oracle_and_survive_a_state_dict():
     assert torch.equal(copy.wins, head.wins)
 
 
-def test_evaluation_plain_scores_and_the_expected_loss_count_nothing():
-    head, (embedding, target) = make(), draw()
-    head(embedding)
-    head.untrained_scores(head.cosine(embedding).detach(), target)
-    with torch.no_grad():
-        head(embedding, target)
-    head.eval()(embedding, target)
-    assert head.wins.abs().max() == 0
+def test_wins_are_counted_in_training_alone_and_survive_a_state_dict():
+    contract.assert_state_moves_in_training_alone(make(), *contract.draw())
 
 
 def turned(degrees):
@@ -190,18 +163,15 @@ def test_outliers_keep_their_scores_and_give_no_gradient_once_the_share_is_over(
     assert torch.equal(found[6][2], alone.weight.grad)
 
 
-def test_outliers_are_not_dropped_by_default_nor_in_evaluation():
+def test_the_loop_sees_it_as_paced_and_outliers_stay_by_default_and_in_evaluation():
     embedding, target = torch.tensor([turned(170)], dtype=torch.float64), torch.tensor([0])
     never, evaluated = in_the_plane(), in_the_plane(drop_after=0.0).eval()
     for head in (never, evaluated):
+        assert isinstance(head, Paced)
         head.at(10, 10)
         assert head(embedding, target).requires_grad
         entropy_loss(head(embedding, target), target).sum().backward()
         assert head.weight.grad.abs().sum() > 0
-
-
-def test_the_training_loop_recognises_the_head():
-    assert isinstance(make(), Paced)
 
 
 def test_untrained_cosines_are_the_best_of_k_random_ones():

@@ -12,19 +12,14 @@ import torch
 from lossbench.heads import CosineHead, UniFaceHead
 from lossbench.losses import cross_entropy_loss, one_vs_all_loss
 from lossbench.margins import additive_cosine
+from tests.heads import contract
 
 
 def make(classes=5, *, m=0.4, s=8.0):
     torch.manual_seed(0)
-    head = UniFaceHead(6, classes, partial(additive_cosine, m=m), s=s).double()
+    head = UniFaceHead(8, classes, partial(additive_cosine, m=m), s=s).double()
     torch.nn.init.constant_(head.bias, math.log(10 * classes))  # to float64's digits
     return head
-
-
-def draw(n=9, classes=5):
-    generator = torch.Generator().manual_seed(1)
-    embedding = torch.randn(n, 6, generator=generator, dtype=torch.float64)
-    return embedding, torch.randint(classes, (n,), generator=generator)
 
 
 def oracle(head, x, y, *, m, s, l):  # noqa: E741 the paper's name
@@ -37,15 +32,15 @@ def oracle(head, x, y, *, m, s, l):  # noqa: E741 the paper's name
 
 @pytest.mark.parametrize("l", [1.0, 0.25])
 def test_with_the_one_vs_all_loss_it_equals_the_papers_formula_one_sample_at_a_time(l):  # noqa: E741
-    head, (embedding, target) = make(), draw()
+    head, (embedding, target) = make(), contract.draw()
     losses = one_vs_all_loss(head(embedding, target), target, positive=1.0, negative=l).tolist()
     for x, y, loss in zip(embedding.numpy(), target.tolist(), losses, strict=True):
         assert loss == pytest.approx(oracle(head, x, y, m=0.4, s=8.0, l=l), rel=1e-9)
 
 
 def test_scores_are_those_of_am_softmax_less_the_bias():
-    head, (embedding, target) = make(), draw()
-    plain = CosineHead(6, 5, partial(additive_cosine, m=0.4), s=8.0).double()
+    head, (embedding, target) = make(), contract.draw()
+    plain = CosineHead(8, 5, partial(additive_cosine, m=0.4), s=8.0).double()
     plain.weight.data.copy_(head.weight.data)
     assert torch.equal(head(embedding), plain(embedding) - head.bias)
     assert torch.equal(head(embedding, target), plain(embedding, target) - head.bias)
@@ -55,7 +50,7 @@ def test_scores_are_those_of_am_softmax_less_the_bias():
 
 
 def test_it_is_not_cross_entropy_without_a_margin_but_under_a_softmax_it_is_am_softmax():
-    head, (embedding, target) = make(m=0.0), draw()
+    head, (embedding, target) = make(m=0.0), contract.draw()
     scores = head(embedding, target)
     softmax = cross_entropy_loss(scores, target, tau=1.0)
     assert not torch.allclose(one_vs_all_loss(scores, target, positive=1.0, negative=1.0), softmax, rtol=0.1)
@@ -67,7 +62,7 @@ def test_it_is_not_cross_entropy_without_a_margin_but_under_a_softmax_it_is_am_s
 @pytest.mark.parametrize("classes", [1, 10, 10_000])
 def test_at_right_angles_the_wrong_classes_cost_about_a_tenth_at_first(classes):
     torch.manual_seed(0)
-    head = UniFaceHead(6, classes, partial(additive_cosine, m=0.4), s=64.0)
+    head = UniFaceHead(8, classes, partial(additive_cosine, m=0.4), s=64.0)
     assert head.bias.ndim == 0
     assert head.bias.item() == pytest.approx(math.log(10 * classes))
     scores = head.untrained_scores(torch.zeros(1, classes), torch.tensor([0]))
@@ -76,7 +71,7 @@ def test_at_right_angles_the_wrong_classes_cost_about_a_tenth_at_first(classes):
 
 
 def test_gradients_pass_gradcheck_through_the_whole_head_the_bias_too():
-    head, (embedding, target) = make(s=4.0), draw()
+    head, (embedding, target) = make(s=4.0), contract.draw()
 
     def loss(x, weight, bias):
         scores = torch.func.functional_call(head, {"weight": weight, "bias": bias}, (x, target))
@@ -96,31 +91,18 @@ def test_the_hardest_targets_keep_their_gradient():
     assert slope[0, 2].item() == pytest.approx(-1.0)
 
 
-@pytest.mark.parametrize("row", [1.0, -1.0, 0.0])
-def test_values_and_gradients_are_finite_in_float32_on_a_prototype_opposite_to_it_and_at_zero(row):
-    head = make(s=64.0).float()
-    embedding = (row * head.weight[2:3].detach()).requires_grad_()
-    values = one_vs_all_loss(
-        head(embedding, torch.tensor([2])), torch.tensor([2]), positive=1.0, negative=1.0
-    )
-    values.sum().backward()
-    for found in (values, embedding.grad, head.weight.grad, head.bias.grad):
-        assert found.dtype == torch.float32
-        assert torch.isfinite(found).all()
+def test_values_and_gradients_are_finite_at_the_edges_and_for_one_class():
+    contract.assert_finite_at_the_edges(make, length=1.0)
 
 
 def test_float32_agrees_with_float64():
-    embedding, target = draw()
+    embedding, target = contract.draw()
     single = make().float()(embedding.float(), target)
     assert torch.allclose(single.double(), make()(embedding, target), atol=1e-5)
 
 
 def test_samples_do_not_see_each_other_and_are_left_alone():
-    head, (embedding, target) = make(), draw()
-    before, order = embedding.clone(), torch.randperm(9)
-    scores = head(embedding, target)
-    assert torch.allclose(head(embedding[order], target[order]), scores[order])
-    assert torch.equal(embedding, before)
+    contract.assert_samples_stand_alone(make(), *contract.draw())
 
 
 def test_the_bias_survives_a_state_dict():
@@ -134,4 +116,4 @@ def test_a_bad_knob_is_named_with_its_value():
     with pytest.raises(ValueError, match="s=0: must be a number > 0"):
         make(s=0)
     with pytest.raises(ValueError, match=r"m=1.5: must be a number in \[0, 1\)"):
-        make(m=1.5)(*draw())
+        make(m=1.5)(*contract.draw())

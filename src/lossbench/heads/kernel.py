@@ -1,14 +1,14 @@
 """Cosine scores with a margin, and their cross-entropy, at about the cost of a plain linear layer.
 
-Ordinary autograd passes over (n, c) and (c, d) a dozen times: normalised weights, scatter, scale, softmax, and
-the gradient of each. Here the columns of x Wᵀ are divided by ‖w‖ instead of normalising W, the margin sees the
-n target cosines alone, and softmax and its gradient live in the buffer of the scores.
+Ordinary autograd passes over (n, c) and (c, d) a dozen times: normalised weights, margin, scale, softmax, and
+the gradient of each. Here the columns of x Wᵀ are divided by ‖w‖ instead of the rows of W, the margin sees the
+n target cosines alone, and softmax and its gradient take the place of the scores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -20,11 +20,11 @@ Margin = Callable[[Tensor, Tensor], Tensor]
 
 # F.normalize divides shorter rows by this: a zero row has cosine 0 and a finite gradient.
 _SHORTEST = 1e-12
-# A softmax entry below exp(-60) is nothing beside 1, in float64 too, and a float32 below exp(-87) is subnormal:
-# where one entry in ten is, products take twelve times as long.
+# exp(-60) is nothing beside the 1 in the sum of a softmax, in float64 too. Below exp(-87) float32 is subnormal,
+# and a matrix with one such entry in ten multiplies twelve times slower.
 _LOWEST = -60.0
-# Elements in a part of a matrix: as many as stay in cache from one elementwise pass to the next, and as many as
-# a product needs to run at full speed.
+# Elements in a part of a matrix: as many as stay in cache from one elementwise operation to the next, and as
+# many as a matrix product needs to run at full speed.
 _PASS, _PRODUCT = 2**18, 2**22
 
 
@@ -35,12 +35,12 @@ def cosine_scores(
     margin: Margin | None,
     scale: float | Tensor,
 ) -> Float[Tensor, "n c"]:
-    """``scale * margin(cosine of embedding and weight, target)``, without the margin where either is None.
+    """``scale * margin(cosine, target)``, without the margin where target or margin is None.
 
-    margin: (cosine, target) -> cosine with the target's entry changed. It sees the (n, 1) column of target
-        cosines, and targets 0; parameters of its own get no gradient. Cosines are not clamped: rounding gives
-        1.0000001 here as it does for normalised rows, margins cope, and a clamp would end the gradient at ±1.
-    scale: a number, or a tensor () or (n, 1), which may require its gradient.
+    margin: (cosine, target) -> cosine with the target's entry changed. It is called on the (n, 1) column of
+        target cosines, with targets 0; parameters of its own get no gradient. Cosines are not clamped: rounding
+        gives 1.0000001 as it does for normalised rows, margins cope, and a clamp would end the gradient at ±1.
+    scale: a number, or a tensor () or (n, 1), which may require a gradient.
     """
     return _Scores.apply(F.normalize(embedding), weight, _tensor(scale, embedding), target, margin)
 
@@ -53,7 +53,7 @@ def cosine_cross_entropy(
     scale: float | Tensor,
     tau: float,
 ) -> Float[Tensor, " n"]:
-    """Cross-entropy of ``cosine_scores(...) / tau``, one value per sample, in one (n, c) buffer."""
+    """Cross-entropy of ``cosine_scores(...) / tau`` for each sample; one (n, c) matrix is all it holds."""
     return _CrossEntropy.apply(F.normalize(embedding), weight, _tensor(scale, embedding), target, margin, tau)
 
 
@@ -61,17 +61,22 @@ def _tensor(scale: float | Tensor, like: Tensor) -> Tensor:
     return scale if isinstance(scale, Tensor) else torch.tensor(scale, dtype=like.dtype)
 
 
-class _State(NamedTuple):
-    """What both functions keep for the backward pass; the last four are (n, 1), and None without a margin."""
+class _Head(NamedTuple):
+    """x / ‖x‖ (n, d), W (c, d), 1 / ‖w‖ (c,) and the scale."""
 
     unit: Tensor
     weight: Tensor
     inverse: Tensor
     scale: Tensor
-    column: Tensor | None = None
-    cosine: Tensor | None = None
-    changed: Tensor | None = None
-    slope: Tensor | None = None
+
+
+class _Own(NamedTuple):
+    """Target, its cosine, that changed by the margin, and the slope of the change, each (n, 1)."""
+
+    target: Tensor
+    cosine: Tensor
+    changed: Tensor
+    slope: Tensor
 
 
 class _Scores(torch.autograd.Function):
@@ -79,37 +84,33 @@ class _Scores(torch.autograd.Function):
     def forward(
         ctx: Any, unit: Tensor, weight: Tensor, scale: Tensor, target: Tensor | None, margin: Margin | None
     ) -> Tensor:
-        state = _prepare(unit, weight, scale, target, margin)
-        scores = torch.mm(unit * scale, weight.T).mul_(state.inverse)
-        if state.column is not None:
-            scores.scatter_(1, state.column, state.changed * scale)
-        ctx.save_for_backward(*state)
+        head = _Head(unit, weight, _inverse_norm(weight), scale)
+        own = None if target is None or margin is None else _own(head, target, margin)
+        scores = torch.mm(unit * scale, weight.T).mul_(head.inverse)
+        if own:
+            scores.scatter_(1, own.target, own.changed * scale)
+        ctx.save_for_backward(*head, *(own or ()))
         return scores
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        state = _State(*ctx.saved_tensors)
-        one = torch.ones_like(state.scale)
-        return *_gradients(state, grad, state.inverse, one, ctx.needs_input_grad), None, None
+        head, own = _unpack(ctx.saved_tensors)
+        one = torch.ones_like(head.scale)
+        return *_gradients(head, own, grad, head.inverse, one, ctx.needs_input_grad), None, None
 
 
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        unit: Tensor,
-        weight: Tensor,
-        scale: Tensor,
-        target: Tensor,
-        margin: Margin | None,
-        tau: float,
+        ctx: Any, unit: Tensor, weight: Tensor, scale: Tensor, target: Tensor, margin: Any, tau: float
     ) -> Tensor:
-        state = _prepare(unit, weight, scale, target, margin)
+        head = _Head(unit, weight, _inverse_norm(weight), scale)
+        own = _own(head, target, margin) if margin else None
         logits = torch.mm(unit * (scale / tau), weight.T)
-        changed = None if state.changed is None else state.changed * (scale / tau)
-        loss, total = _softmax_gradient_(logits, state.inverse, target[:, None], changed)
-        ctx.save_for_backward(logits, total, *state)
+        changed = own.changed * (scale / tau) if own else None
+        loss, total = _softmax_gradient_(logits, head.inverse, target[:, None], changed)
+        ctx.save_for_backward(logits, total, *head, *(own or ()))
         ctx.tau = tau
         return loss[:, 0]
 
@@ -117,54 +118,105 @@ class _CrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         softmax_gradient, total, *saved = ctx.saved_tensors
+        head, own = _unpack(saved)
         factor = grad[:, None] / (total * ctx.tau)
-        return (
-            *_gradients(_State(*saved), softmax_gradient, None, factor, ctx.needs_input_grad),
-            None,
-            None,
-            None,
-        )
+        gradients = _gradients(head, own, softmax_gradient, None, factor, ctx.needs_input_grad)
+        return *gradients, None, None, None
 
 
-def _prepare(
-    unit: Tensor, weight: Tensor, scale: Tensor, target: Tensor | None, margin: Margin | None
-) -> _State:
-    inverse = torch.linalg.vector_norm(weight, dim=1).clamp_(min=_SHORTEST).reciprocal_()
-    if target is None or margin is None:
-        return _State(unit, weight, inverse, scale)
-    cosine = (unit * weight.index_select(0, target)).sum(1, keepdim=True) * inverse[target, None]
+def _inverse_norm(weight: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(weight, dim=1).clamp_(min=_SHORTEST).reciprocal_()
+
+
+def _own(head: _Head, target: Tensor, margin: Margin) -> _Own:
+    cosine = (head.unit * head.weight.index_select(0, target)).sum(1, keepdim=True)
+    cosine *= head.inverse[target, None]
     # Lightning validates in inference mode, where nothing can be differentiated.
     with torch.inference_mode(False), torch.enable_grad():
-        own = cosine.clone().requires_grad_()
-        changed = margin(own, torch.zeros_like(target))
-        (slope,) = torch.autograd.grad(changed.sum(), own)
-    return _State(unit, weight, inverse, scale, target[:, None], cosine, changed.detach(), slope)
+        free = cosine.clone().requires_grad_()
+        changed = margin(free, torch.zeros_like(target))
+        (slope,) = torch.autograd.grad(changed.sum(), free)
+    return _Own(target[:, None], cosine, changed.detach(), slope)
+
+
+def _unpack(saved: Sequence[Tensor]) -> tuple[_Head, _Own | None]:
+    return _Head(*saved[:4]), _Own(*saved[4:]) if saved[4:] else None
 
 
 def _softmax_gradient_(
-    logits: Tensor, inverse: Tensor, column: Tensor, changed: Tensor | None
+    logits: Tensor, inverse: Tensor, target: Tensor, changed: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Losses (n, 1) and ``total`` (n, 1), the sums of exp(logit - greatest logit); ``logits`` as x Wᵀ become
-    the gradient of the losses on x Wᵀ, target without margin, times ``total``.
+    """Losses and sums of exp(logit - greatest logit), each (n, 1).
+
+    ``logits`` come as x Wᵀ and leave as the losses' gradient on it, but for the margin, times the sums.
     """
-    loss, total = logits.new_empty(column.shape), logits.new_empty(column.shape)
+    loss, total = logits.new_empty(target.shape), logits.new_empty(target.shape)
     for rows in _parts(logits, logits.shape[1], _PASS):
-        part = logits[rows].mul_(inverse)
+        part, own = logits[rows].mul_(inverse), target[rows]
         if changed is not None:
-            part.scatter_(1, column[rows], changed[rows])
+            part.scatter_(1, own, changed[rows])
         part.sub_(part.amax(1, keepdim=True))
-        own = part.gather(1, column[rows])
+        own_logit = part.gather(1, own)
         total[rows] = part.clamp_(min=_LOWEST).exp_().sum(1, keepdim=True)
-        loss[rows] = total[rows].log() - own
-        part.scatter_add_(1, column[rows], -total[rows]).mul_(inverse)
+        loss[rows] = total[rows].log() - own_logit
+        part.scatter_add_(1, own, -total[rows]).mul_(inverse)
     return loss, total
 
 
 def _gradients(
-    state: _State, grad: Tensor, inverse: Tensor | None, factor: Tensor, needs: Sequence[bool]
+    head: _Head,
+    own: _Own | None,
+    grad: Tensor,
+    inverse: Tensor | None,
+    factor: Tensor,
+    needs: Sequence[bool],
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of unit, weight and scale, where that of scale * x Wᵀ is ``factor * grad * inverse``."""
-    unit, weight, column = state.unit, state.weight, state.column
-    rows = factor * state.scale
-    for_unit = _for_unit(grad, inverse, weight) if needs[0] or needs[2] else None
-    for_weight = _for_weight(grad, ...)
+    """Gradients of unit, weight and scale, where that of scale * x Wᵀ is ``factor * grad * inverse``.
+
+    inverse: None where grad contains it. factor: (n, 1), or shaped like the scale.
+    """
+    rows = factor * head.scale
+    pulled, pushed = _products(head, grad, inverse, head.unit * rows, needs)
+    turned = (pulled * head.unit).sum(1, keepdim=True)
+    if own:
+        target = own.target[:, 0]
+        own_weight, own_inverse = head.weight.index_select(0, target), head.inverse[own.target]
+        own_grad = grad.gather(1, own.target) * (1 if inverse is None else own_inverse)
+        turned += own_grad / own_inverse * (own.changed - own.cosine)
+        own_grad *= own.slope - 1
+        pulled.addcmul_(own_weight, own_grad)
+        if pushed is not None:
+            across = head.unit - own_weight * (own_inverse * own.cosine)
+            pushed.index_add_(0, target, across * (own_grad * rows))
+    return pulled * rows, pushed, (factor * turned).sum_to_size(head.scale.shape) if needs[2] else None
+
+
+def _products(
+    head: _Head, grad: Tensor, inverse: Tensor | None, rows: Tensor, needs: Sequence[bool]
+) -> tuple[Tensor, Tensor | None]:
+    """(grad * inverse) W, and (grad * inverse)ᵀ rows less its part along each row of W."""
+    pulled = torch.zeros_like(rows)
+    pushed = torch.empty_like(head.weight) if needs[1] else None
+    for classes in _parts(head.weight, len(rows), _PRODUCT):
+        part = grad[:, classes] if inverse is None else grad[:, classes] * inverse[classes]
+        if needs[0] or needs[2]:
+            pulled.addmm_(part, head.weight[classes])
+        if pushed is not None:
+            torch.mm(part.T, rows, out=pushed[classes])
+            _project_(pushed[classes], head.weight[classes], head.inverse[classes])
+    return pulled, pushed
+
+
+def _project_(pushed: Tensor, weight: Tensor, inverse: Tensor) -> None:
+    """Take from each row of ``pushed`` its part along the row of ``weight``, whose length changes no cosine."""
+    for classes in _parts(pushed, pushed.shape[1], _PASS):
+        part, rows = pushed[classes], weight[classes]
+        along = (part * rows).sum(1) * inverse[classes].square()
+        part.addcmul_(rows, along[:, None], value=-1)
+
+
+def _parts(matrix: Tensor, width: int, elements: int) -> Iterator[slice]:
+    """Slices of the rows of ``matrix``, each of about ``elements`` where a row counts ``width``."""
+    # A GPU has no use for cache-sized parts, only for few calls.
+    step = max(1, (elements if matrix.device.type == "cpu" else 2**26) // max(1, width))
+    return (slice(start, start + step) for start in range(0, len(matrix), step))

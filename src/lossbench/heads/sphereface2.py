@@ -32,6 +32,7 @@ class SphereFace2Head(CosineHead):
 
     def __init__(self, dim: int, classes: int, *, m: float, s: float, t: float) -> None:
         check_range("m", m, low=0, high=1, open_high=True, cure="a margin on both sides of the threshold")
+        check_range("s", s, low=0, open_low=True, cure="the scale multiplies stretched cosines")
         check_range("t", t, low=1, cure="below 1 the slope at cos = -1 is infinite")
         super().__init__(dim, classes, s=s)
         self.m = m
@@ -49,8 +50,8 @@ class SphereFace2Head(CosineHead):
         self, cosine: Float[Tensor, "n c"], target: Int[Tensor, " n"], norm: Float[Tensor, "n 1"]
     ) -> Float[Tensor, "n c"]:
         column = target[:, None]
-        similarity = self._similarity(cosine) + self.m
-        return similarity.scatter_add(1, column, cosine.new_full(column.shape, -2 * self.m))
+        similarity = self._similarity(cosine).add_(self.m)
+        return similarity.scatter_add_(1, column, cosine.new_full(column.shape, -2 * self.m))
 
     def untrained_scores(
         self, cosine: Float[Tensor, "n c"], target: Int[Tensor, " n"], norm: float = 1.0
@@ -58,8 +59,9 @@ class SphereFace2Head(CosineHead):
         return super().untrained_scores(cosine, target, norm) + self.bias
 
     def _similarity(self, cosine: Tensor) -> Tensor:
-        # Rounding takes cosines below -1, where a broken power would be NaN.
-        return 2 * ((cosine + 1) / 2).clamp_min(0).pow(self.t) - 1
+        # Rounding takes cosines below -1, where a broken power would be NaN. The gradient needs the power's
+        # base alone: the rest is in place.
+        return ((cosine + 1) / 2).clamp_min(0).pow(self.t).mul_(2).sub_(1)
 
 
 def _balance(rivals: int, push: float) -> float:

@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from lossbench.diagnostics import cosine_statistics, expected_initial_loss, random_cosines
+from lossbench.diagnostics import (
+    cosine_statistics,
+    expected_initial_loss,
+    infeasible_margin,
+    random_cosines,
+)
 from lossbench.heads import CosineHead, LinearHead
 from lossbench.losses import cross_entropy_loss, hinge_loss
-from lossbench.margins import additive_cosine
+from lossbench.margins import additive_angle, additive_cosine, multiplicative_angle
 
 CE = partial(cross_entropy_loss, tau=1.0)
 AM = partial(additive_cosine, m=0.35)
@@ -78,3 +83,33 @@ def test_cosine_statistics_by_hand():
 def test_one_class_has_no_gap():
     one = torch.ones(2, 1)
     assert set(cosine_statistics(one, one, torch.zeros(2, dtype=torch.long))) == {"target_cosine"}
+
+
+@pytest.mark.parametrize(
+    ("margin", "dim", "classes", "lowered", "bound"),
+    [
+        (partial(additive_cosine, m=0.35), 2, 10, "0.350", "0.191"),
+        (partial(additive_angle, m=0.7), 2, 10, "0.235", "0.191"),
+        (partial(additive_cosine, m=0.1), 1, 2, "0.100", "0.000"),
+    ],
+)
+def test_a_margin_that_no_prototypes_can_satisfy_is_told_with_its_bound(margin, dim, classes, lowered, bound):
+    told = infeasible_margin(CosineHead(dim, classes, margin=margin, s=30.0), dim=dim, classes=classes)
+    assert f"lowers a cosine of 1 by {lowered}" in told
+    assert f"leave at most {bound}" in told
+
+
+@pytest.mark.parametrize(
+    ("margin", "dim", "classes"),
+    [
+        (AM, 512, 10572),
+        (partial(additive_angle, m=0.5), 2, 10),  # 0.5 radians of the 0.628 between ten points on a circle
+        (partial(multiplicative_angle, m=4, lam=0.0), 2, 10),
+        (None, 2, 10),
+        (AM, 2, 1),
+    ],
+)
+def test_a_margin_that_can_be_satisfied_is_not_remarked_upon(margin, dim, classes):
+    assert (
+        infeasible_margin(CosineHead(dim, classes, margin=margin, s=30.0), dim=dim, classes=classes) is None
+    )

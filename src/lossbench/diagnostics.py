@@ -93,8 +93,8 @@ def infeasible_margin(head: CosineHead, *, dim: int, classes: int) -> str | None
     if lowered <= bound:
         return None
     return (
-        f"the margin lowers a cosine of 1 by {lowered:.3f}, but {classes} prototypes in {dim} dimensions leave "
-        f"at most {bound:.3f}: no features can satisfy it; lower m or raise the embedding size"
+        f"the margin lowers a cosine of 1 by {lowered:.3f}, but {classes} prototypes in {dim} dimensions "
+        f"leave at most {bound:.3f}: no features can satisfy it; lower m or raise the embedding size"
     )
 
 

@@ -17,8 +17,8 @@ def sup_con_loss(
 
     $L_i = -\frac{1}{|P(i)|} \sum_{p \in P(i)}
     \log \frac{e^{\cos_{ip}/\tau}}{\sum_{a \ne i} e^{\cos_{ia}/\tau}}$ with P(i) the other samples of i's
-    class and temperature tau > 0. Khosla et al. 2020, arXiv:2004.11362, eq. 2 (the mean over positives outside
-    the logarithm). A sample without a positive costs 0.
+    class and temperature tau > 0. Khosla et al. 2020, arXiv:2004.11362, eq. 2 (the mean over positives
+    outside the logarithm). A sample without a positive costs 0.
     """
     similarity, positive = _similarities(embedding, target, tau)
     log_probability = similarity - similarity.logsumexp(1, keepdim=True)

@@ -35,7 +35,7 @@ def test_c_3_1_shapes():
 
 
 def test_c_3_1_1_bias():
-    """C-3.1.1-bias: points (1,1) and (2,2) of two classes need a bias; W = (-1,-1), b = 3 scores +1 and -1."""
+    """C-3.1.1-bias: points (1,1) and (2,2) of two classes need a bias; W = (-1,-1), b = 3 scores +1, -1."""
     points = torch.tensor([[1.0, 1.0], [2.0, 2.0]], dtype=torch.float64)
     scores = linear([[-1.0, -1.0], [0.0, 0.0]], [3.0, 0.0])(points)
     assert scores[:, 0].tolist() == [1.0, -1.0]
@@ -49,9 +49,7 @@ def test_c_3_1_1_bias():
 def test_c_3_1_slope():
     """C-3.1-slope: the bias shifts the boundary by |b| / |w| along a normal that it leaves alone."""
     head = linear([[3.0, 4.0], [0.0, 0.0]], [-10.0, 0.0])
-    on_it = (
-        torch.tensor([[3.0, 4.0]], dtype=torch.float64) / 5 * 2
-    )
+    on_it = torch.tensor([[3.0, 4.0]], dtype=torch.float64) / 5 * 2
     along = on_it + torch.tensor([[4.0, -3.0]], dtype=torch.float64)
     assert head(torch.cat([on_it, along]))[:, 0].tolist() == pytest.approx([0.0, 0.0], abs=1e-12)
 
@@ -132,7 +130,7 @@ def theta_max(angle, m=0.35):
 
 
 def test_c_am_thetamax_pull():
-    """C-AM-thetamax: a pull of 49.46 degrees at the limit, 28.2 at 60, 20.5 at 90, 20.16 at 100.1, 28.9 at 150."""
+    """C-AM-thetamax: pulls of 49.46 degrees at the limit, 28.2 at 60, 20.5 at 90, 20.16 at 100.1."""
     limit = math.degrees(math.acos(0.65))
     assert limit == pytest.approx(49.46, abs=0.005)
     assert limit - theta_max(limit + 1e-9) == pytest.approx(49.46, abs=0.01)

@@ -1,8 +1,8 @@
 """Cosine scores with a margin, and their cross-entropy, at about the cost of a plain linear layer.
 
-Ordinary autograd passes over (n, c) and (c, d) a dozen times: normalised weights, margin, scale, softmax, and
-the gradient of each. Here the columns of x Wᵀ are divided by ‖w‖ instead of the rows of W, the margin sees the
-n target cosines alone, and softmax and its gradient take the place of the scores.
+Ordinary autograd passes over (n, c) and (c, d) a dozen times: normalised weights, margin, scale, softmax,
+and the gradient of each. Here the columns of x Wᵀ are divided by ‖w‖ instead of the rows of W, the margin
+sees the n target cosines alone, and softmax and its gradient take the place of the scores.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ Margin = Callable[[Tensor, Tensor], Tensor]
 
 # F.normalize divides shorter rows by this: a zero row has cosine 0 and a finite gradient.
 _SHORTEST = 1e-12
-# exp(-60) is nothing beside the 1 in the sum of a softmax, in float64 too. Below exp(-87) float32 is subnormal,
-# and a matrix with one such entry in ten multiplies twelve times slower.
+# exp(-60) is nothing beside the 1 in the sum of a softmax, in float64 too. Below exp(-87) a float32 is
+# subnormal, and a matrix with one such entry in ten multiplies twelve times slower.
 _LOWEST = -60.0
 # Elements in a part of a matrix: as many as stay in cache from one elementwise operation to the next, and as
 # many as a matrix product needs to run at full speed.
@@ -38,8 +38,9 @@ def cosine_scores(
     """``scale * margin(cosine, target)``, without the margin where target or margin is None.
 
     margin: (cosine, target) -> cosine with the target's entry changed. It is called on the (n, 1) column of
-        target cosines, with targets 0; parameters of its own get no gradient. Cosines are not clamped: rounding
-        gives 1.0000001 as it does for normalised rows, margins cope, and a clamp would end the gradient at ±1.
+        target cosines, with targets 0; parameters of its own get no gradient. Cosines are not clamped:
+        rounding gives 1.0000001 as it does for normalised rows, margins cope, and a clamp would end the
+        gradient at ±1.
     scale: a number, or a tensor () or (n, 1), which may require a gradient.
     """
     return _Scores.apply(F.normalize(embedding), weight, _tensor(scale, embedding), target, margin)
@@ -79,6 +80,17 @@ class _Own(NamedTuple):
     slope: Tensor
 
 
+def _first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """``once_differentiable``, and no silence where the gradient that comes in is a constant, as a mean's is."""
+
+    def refusing(ctx: Any, grad: Tensor) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError("create_graph=True: the fast cosine head has no second derivative")
+        return once_differentiable(backward)(ctx, grad)
+
+    return refusing
+
+
 class _Scores(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -93,7 +105,7 @@ class _Scores(torch.autograd.Function):
         return scores
 
     @staticmethod
-    @once_differentiable
+    @_first_derivative_only
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         head, own = _unpack(ctx.saved_tensors)
         one = torch.ones_like(head.scale)
@@ -106,7 +118,7 @@ class _CrossEntropy(torch.autograd.Function):
         ctx: Any, unit: Tensor, weight: Tensor, scale: Tensor, target: Tensor, margin: Any, tau: float
     ) -> Tensor:
         head = _Head(unit, weight, _inverse_norm(weight), scale)
-        own = _own(head, target, margin) if margin else None
+        own = None if margin is None else _own(head, target, margin)
         logits = torch.mm(unit * (scale / tau), weight.T)
         changed = own.changed * (scale / tau) if own else None
         loss, total = _softmax_gradient_(logits, head.inverse, target[:, None], changed)
@@ -115,7 +127,7 @@ class _CrossEntropy(torch.autograd.Function):
         return loss[:, 0]
 
     @staticmethod
-    @once_differentiable
+    @_first_derivative_only
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         softmax_gradient, total, *saved = ctx.saved_tensors
         head, own = _unpack(saved)
@@ -208,7 +220,7 @@ def _products(
 
 
 def _project_(pushed: Tensor, weight: Tensor, inverse: Tensor) -> None:
-    """Take from each row of ``pushed`` its part along the row of ``weight``, whose length changes no cosine."""
+    """Take from each row of ``pushed`` its part along that of ``weight``, whose length changes no cosine."""
     for classes in _parts(pushed, pushed.shape[1], _PASS):
         part, rows = pushed[classes], weight[classes]
         along = (part * rows).sum(1) * inverse[classes].square()

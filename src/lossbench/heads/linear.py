@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from lossbench.validate import check_range
 
-
 WEIGHT_STD = 0.01
 
 

@@ -90,7 +90,7 @@ class Training(pl.LightningModule):
             logger.log_metrics(values | {"epoch": self.current_epoch}, step=self.trainer.global_step - 1)
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
-        """Clip as always, keep the norm for the diagnostics, and stop before a step that would ruin weights."""
+        """Clip, keep the norm for the diagnostics, and stop before a step that would ruin the weights."""
         self.grad_norm = nn.utils.clip_grad_norm_(self.parameters(), self.clip)
         # A GPU would have to be waited for: there only the steps that are looked at anyway.
         if self.observed or self.grad_norm.device.type == "cpu":

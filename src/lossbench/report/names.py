@@ -12,6 +12,8 @@ DEFAULT_METRICS = ("test/accuracy", "test/tar_far_1e_2", "test/tar_far_1e_3", "t
 _EXACT = {
     "accuracy": "accuracy",
     "nll": "NLL",
+    "nll_scaled": "NLL, scaled",
+    "ece_scaled": "ECE, scaled",
     "ece": "ECE",
     "eer": "EER",
     "auc": "AUC",

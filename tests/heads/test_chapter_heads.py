@@ -136,8 +136,9 @@ def test_c_am_thetamax_pull():
     assert limit - theta_max(limit + 1e-9) == pytest.approx(49.46, abs=0.01)
     pulls = {60: 28.2, 90: 20.5, 100.1: 20.16, 150: 28.9, 180: 49.46}
     assert [angle - theta_max(angle) for angle in pulls] == pytest.approx(list(pulls.values()), abs=0.05)
-    assert math.degrees(0.35 / math.sin(math.radians(60))) == pytest.approx(23.2, abs=0.05)
-    assert 60 - 23.2 == pytest.approx(36.8)
+    linear_pulls = {60: 36.8, 90: 69.9}
+    for angle, expected in linear_pulls.items():
+        assert angle - math.degrees(0.35 / math.sin(math.radians(angle))) == pytest.approx(expected, abs=0.05)
 
 
 def feature_gradient(head, norm, m):

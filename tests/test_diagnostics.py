@@ -90,7 +90,7 @@ def test_one_class_has_no_gap():
     [
         (partial(additive_cosine, m=0.35), 2, 10, "0.350", "0.191"),
         (partial(additive_angle, m=0.7), 2, 10, "0.235", "0.191"),
-        (partial(additive_cosine, m=0.1), 1, 2, "0.100", "0.000"),
+        (partial(additive_cosine, m=0.1), 1, 3, "0.100", "0.000"),
     ],
 )
 def test_a_margin_that_no_prototypes_can_satisfy_is_told_with_its_bound(margin, dim, classes, lowered, bound):
@@ -110,6 +110,5 @@ def test_a_margin_that_no_prototypes_can_satisfy_is_told_with_its_bound(margin, 
     ],
 )
 def test_a_margin_that_can_be_satisfied_is_not_remarked_upon(margin, dim, classes):
-    assert (
-        infeasible_margin(CosineHead(dim, classes, margin=margin, s=30.0), dim=dim, classes=classes) is None
-    )
+    head = CosineHead(dim, classes, margin=margin, s=30.0)
+    assert infeasible_margin(head, dim=dim, classes=classes) is None

@@ -26,7 +26,7 @@ LAYERS = [
         "feasibility",
     },
     {"heads", "regularizers", "backbones", "datasets", "metrics", "identity", "report", "mistakes"},
-    {"protocols", "diagnostics", "environment"},
+    {"protocols", "diagnostics", "fusion", "environment"},
     {"lightning", "suggest"},
     {"build", "evaluation"},
     {"check", "teacher"},

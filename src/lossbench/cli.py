@@ -33,6 +33,8 @@ def main() -> int:
     mistake = misplaced_dash(sys.argv[1:])
     if mistake:
         return _fail(mistake)
+    # Fresh buffers of a large head cost page faults; torch reads this at its first allocation.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     logging.basicConfig(level=logging.WARNING, format="lossbench: warning: %(message)s")
     warnings.formatwarning = lambda message, *_, **__: f"lossbench: warning: {message}\n"
     jobs = Jobs()

@@ -61,7 +61,7 @@ def test_margin_zero_is_normface_is_cross_entropy_at_temperature_one_over_s():
     head = am_softmax(0.0)
     normface = CosineHead(8, 5, s=30.0).double()
     normface.load_state_dict(head.state_dict())
-    assert torch.equal(head(embedding, target), normface(embedding, target))
+    assert torch.allclose(head(embedding, target), normface(embedding, target))
     cosine = head.cosine(embedding)
     by_temperature = cross_entropy_loss(cosine, target, tau=1 / 30)
     assert torch.allclose(cross_entropy_loss(head(embedding, target), target, tau=1.0), by_temperature)

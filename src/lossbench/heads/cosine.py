@@ -7,7 +7,8 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lossbench.heads.scheduled import Margin, scheduled
+from lossbench.heads.kernel import cosine_cross_entropy, cosine_scores
+from lossbench.heads.scheduled import Margin, changes_target_alone, scheduled
 from lossbench.validate import check_range
 
 LEAST_SCALE = 0.01
@@ -39,17 +40,28 @@ class CosineHead(nn.Module):
         self.weight = nn.Parameter(torch.randn(classes, dim) / dim**0.5)
         self.margin = None if margin is None else scheduled(margin)
         self.s = nn.Parameter(torch.tensor(float(s))) if learn_s and s is not None else s
+        # What a subclass changes, and a margin that learns or touches other columns, the fast way would miss.
+        self.fast = type(self) is CosineHead and (self.margin is None or _simple(self.margin))
 
     def forward(
         self, embedding: Float[Tensor, "n d"], target: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n c"]:
-        cosine = self.cosine(embedding)
         norm = embedding.norm(dim=1, keepdim=True)
+        if self.fast:
+            return cosine_scores(embedding, self.weight, target, self.margin, self.scale(norm))
+        cosine = self.cosine(embedding)
         if target is not None:
             if self.training and torch.is_grad_enabled():
                 self.observe(cosine.detach(), target, norm.detach())
             cosine = self.margined(cosine, target, norm)
         return self.scale(norm) * cosine
+
+    def cross_entropy(
+        self, embedding: Float[Tensor, "n d"], target: Int[Tensor, " n"], *, tau: float
+    ) -> Float[Tensor, " n"]:
+        """Cross-entropy of the training scores over ``tau`` in one pass, for heads that are ``fast``."""
+        scale = self.scale(embedding.norm(dim=1, keepdim=True))
+        return cosine_cross_entropy(embedding, self.weight, target, self.margin, scale, tau)
 
     def cosine(self, embedding: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
         """Cosine between each embedding and each class weight."""
@@ -81,3 +93,8 @@ class CosineHead(nn.Module):
         """
         norms = cosine.new_full((len(cosine), 1), norm)
         return self.scale(norms) * self.margined(cosine, target, norms)
+
+
+def _simple(margin: Margin) -> bool:
+    learns = isinstance(margin, nn.Module) and any(True for _ in margin.parameters())
+    return not learns and changes_target_alone(margin)

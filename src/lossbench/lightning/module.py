@@ -11,6 +11,7 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from lossbench.diagnostics import Observable
+from lossbench.fusion import fuse
 from lossbench.heads.scheduled import Paced
 from lossbench.lightning.divergence import refuse_divergence
 from lossbench.metrics import VerificationROC
@@ -63,12 +64,16 @@ class Training(pl.LightningModule):
         with torch.autocast(embedding.device.type, enabled=False):
             embedding = embedding.float()
             seen = self._observe(embedding.detach(), target) if self.observed else {}
-            values = self.loss(self.head(embedding, target), target, *taught)
+            values = self._values(embedding, target, *taught)
             seen["head_loss"] = values.detach().mean()
             if self.regularizer is not None:
                 values = values + self.regularizer(embedding, target)
         self._batch = (embedding.detach(), target, values.detach())
         return {"loss": values.mean(), "embedding": embedding.detach(), **seen}
+
+    def _values(self, embedding: Tensor, target: Tensor, *taught: Tensor) -> Tensor:
+        fused = fuse(self.head, self.loss)
+        return fused(embedding, target) if fused else self.loss(self.head(embedding, target), target, *taught)
 
     @torch.no_grad()
     def _observe(self, embedding: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from lossbench.lightning.tracking import Tracking
 from lossbench.protocols import Evaluation
 from lossbench.records import Record, write_curves, write_record
 from lossbench.report.figures import run_figures
-from lossbench.teacher import make_teacher
+from lossbench.trained import make_teacher
 
 log = logging.getLogger(__name__)
 
@@ -144,4 +144,5 @@ def _details(fitted: Fitted, val: Evaluation, test: Evaluation) -> dict[str, Any
 def _split(data: DeviceData) -> dict[str, Any]:
     """Who was in which role: identity names, or their number and digest where they are many."""
     roles = {role: split.describe() for role, split in data.dataset.splits.items()}
-    return {"sha256": data.dataset.sha256, "open_set": data.dataset.open_set, "roles": roles}
+    facts = {"sha256": data.dataset.sha256, "open_set": data.dataset.open_set, "shape": list(data.shape)}
+    return {**facts, "roles": roles}

@@ -1,4 +1,4 @@
-"""A trained run as the teacher of another."""
+"""Models of finished runs: as the teacher of another run, or as the maker of embeddings."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossbench import build
 from lossbench.config import ConfigError
 from lossbench.heads import EmbeddingHead
-from lossbench.lightning.checkpoints import load_weights
+from lossbench.lightning.checkpoints import load_weights, read_checkpoint
 from lossbench.lightning.datamodule import DeviceData
 from lossbench.lightning.module import Teacher, Training
 from lossbench.records import read_record
@@ -37,11 +36,28 @@ def make_teacher(config: Mapping[str, Any], data: DeviceData) -> Teacher:
 
 def load_run(folder: Path, data: DeviceData) -> Training:
     """The trained model of a run folder, on the device of ``data``."""
-    config: Any = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"))
-    chosen = config["trainer"]["weights"]
-    checkpoint = folder / "checkpoints" / f"{chosen}.ckpt"
-    if not checkpoint.exists():
-        raise ConfigError(f"{checkpoint}: not there; train that run again with keep_checkpoints=true")
+    config = read_record(folder).config
     module = build.make_training(config, shape=data.shape, counts=data.dataset.counts())
-    load_weights(module, checkpoint)
+    load_weights(module, _checkpoint(folder, config))
     return module.to(data.device)
+
+
+def load_backbone(folder: Path) -> tuple[nn.Module, tuple[int, ...], str]:
+    """The trained backbone of a run folder, in evaluation mode on the CPU; shape of its rows; precision."""
+    record = read_record(folder)
+    shape = tuple(record.split["shape"])
+    backbone = build.make_backbone(record.config["backbone"], shape)
+    state = read_checkpoint(_checkpoint(folder, record.config))["state_dict"]
+    mine = {
+        key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")
+    }
+    backbone.load_state_dict(mine)
+    precision = build.pick_precision(record.config["precision"], torch.device("cpu"), backbone)
+    return backbone.eval(), shape, precision
+
+
+def _checkpoint(folder: Path, config: Mapping[str, Any]) -> Path:
+    path = folder / "checkpoints" / f"{config['trainer']['weights']}.ckpt"
+    if not path.exists():
+        raise ConfigError(f"{path}: not there; train that run again with keep_checkpoints=true")
+    return path

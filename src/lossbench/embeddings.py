@@ -1,0 +1,128 @@
+"""Embeddings and their labels from files that anything may have written; nothing in them can run code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+DISTRACTORS = ("-1", "distractor")
+"""Labels of rows that stand in galleries and have no mate."""
+
+_ROWS = ("embeddings", "embedding", "features", "x")
+_LABELS = ("labels", "label", "ids", "y")
+_BLOCK = 65536
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """rows: (n, d) float, perhaps memory-mapped. labels: (n,) int64, an index of ``names`` or -1.
+
+    zero_rows: rows without a direction; their cosine with everything is 0.
+    """
+
+    rows: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+    zero_rows: int
+
+    def facts(self) -> dict[str, int]:
+        """Counts that a reader should know before the numbers."""
+        images = np.bincount(self.labels[self.labels >= 0], minlength=len(self.names))
+        return {
+            "rows": len(self.rows),
+            "dim": self.rows.shape[1],
+            "identities": len(self.names),
+            "without_mate": int((images == 1).sum()),
+            "distractors": int((self.labels < 0).sum()),
+            "zero_rows": self.zero_rows,
+        }
+
+
+def read(path: Path, labels: Path | None = None) -> Embeddings:
+    """Rows from .npy, .npz or .safetensors, and labels from a .txt (one a line), .npy, or the same archive.
+
+    Raises ValueError, in one line with the path, for what cannot be read, shapes that do not belong together,
+    and rows that hold NaN or infinity.
+    """
+    arrays = _arrays(path)
+    rows = _one(path, arrays, _ROWS)
+    if rows.ndim != 2 or rows.dtype.kind != "f" or not rows.size:
+        raise ValueError(f"{path}: holds {rows.dtype} {rows.shape}; give floats of shape (n, d)")
+    words = _words(labels) if labels else _one(path, arrays, _LABELS)
+    if words.ndim != 1 or len(words) != len(rows):
+        raise ValueError(f"{labels or path}: labels of shape {words.shape} for {len(rows)} rows of {path}")
+    if words.dtype.kind == "f":
+        raise ValueError(
+            f"{labels or path}: labels are {words.dtype}; give integers or text (float32 merges ids)"
+        )
+    names, index = np.unique(words.astype(str), return_inverse=True)
+    known = ~np.isin(names, DISTRACTORS)
+    place = np.where(known, known.cumsum() - 1, -1)
+    return Embeddings(rows, place[index], tuple(names[known].tolist()), _checked(path, rows))
+
+
+def _arrays(path: Path) -> Mapping[str, np.ndarray]:
+    try:
+        if path.suffix == ".npy":
+            return {_ROWS[0]: np.load(path, mmap_mode="r", allow_pickle=False)}
+        if path.suffix == ".npz":
+            # numpy leaves a torn file open when it is handed the name.
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+                return dict(archive)
+        if path.suffix == ".safetensors":
+            from safetensors.numpy import load_file
+
+            return load_file(path)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no such file") from error
+    except Exception as error:
+        raise ValueError(
+            f"{path}: cannot be read as {path.suffix} ({' '.join(str(error).split())})"
+        ) from error
+    raise ValueError(f"{path}: give embeddings as .npy, .npz or .safetensors")
+
+
+def _one(path: Path, arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray:
+    """The array under one of the names, else the only array there."""
+    for name in names:
+        if name in arrays:
+            return arrays[name]
+    if names is _ROWS and len(arrays) == 1:
+        return arrays[next(iter(arrays))]
+    what = "embeddings" if names is _ROWS else "labels: give them as a second file, or"
+    raise ValueError(
+        f"{path}: no {what} under one of {', '.join(names)}; it holds {', '.join(arrays) or 'nothing'}"
+    )
+
+
+def _words(path: Path) -> np.ndarray:
+    if path.suffix in (".npy", ".npz", ".safetensors"):
+        arrays = _arrays(path)
+        return next(iter(arrays.values())) if len(arrays) == 1 else _one(path, arrays, _LABELS)
+    try:
+        return np.array(path.read_text(encoding="utf-8").splitlines(), dtype=str)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as one label a line ({error})") from error
+
+
+def _checked(path: Path, rows: np.ndarray) -> int:
+    """Number of zero rows; refuses NaN and infinity. Reads the file once, in blocks."""
+    zero = broken = 0
+    first = None
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        bad = ~np.isfinite(block).all(1)
+        if bad.any() and first is None:
+            first = start + int(bad.argmax())
+        broken += int(bad.sum())
+        zero += int((~block.any(1)).sum())
+    if broken:
+        raise ValueError(
+            f"{path}: {broken} of {len(rows)} rows hold NaN or infinity, the first is row {first}"
+        )
+    return zero

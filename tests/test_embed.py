@@ -1,0 +1,77 @@
+"""Embeddings of a folder of images by a trained run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lossbench import build
+from lossbench.embed import main
+from lossbench.evaluation import embed
+from lossbench.run import run
+from lossbench.trained import load_run
+from tests.test_config import resolved
+
+QUICK = ("dataset=digits", "trainer=smoke", "logger=none", "figures=false", "progress=false", "device=cpu")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    return run(*resolved(*QUICK, "backbone=mlp", "loss=amsoftmax", f"run_root={root}"))
+
+
+@pytest.fixture
+def photographs(finished, tmp_path):
+    """The test images of the run as files, with company that is no image."""
+    data = build.make_data(finished.record.config, torch.device("cpu"))
+    rows, labels = data.rows("test")
+    for number, (image, label) in enumerate(zip(rows[:40], labels[:40].tolist(), strict=True)):
+        path = tmp_path / "photographs" / f"person {label}" / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0].numpy()).save(path)
+    for name in ("._000.png", "Thumbs.db", ".DS_Store"):
+        (path.parent / name).write_bytes(b"no image")
+    (tmp_path / "photographs" / "readme.txt").write_text("no image either")
+    return tmp_path / "photographs"
+
+
+def test_images_in_files_get_the_embeddings_that_the_run_gives_them(finished, photographs, tmp_path, capsys):
+    assert main([str(finished.folder), str(photographs), "--out", str(tmp_path / "out")]) == 0
+    out = capsys.readouterr().out
+    assert "40 images of 10 identities, 64 numbers each" in out
+    assert "4 files that are no images were passed over" in out
+    found = np.load(tmp_path / "out" / "embeddings.npy")
+    labels = (tmp_path / "out" / "labels.txt").read_text().splitlines()
+    data = build.make_data(finished.record.config, torch.device("cpu"))
+    module = load_run(finished.folder, data).eval()
+    rows, target = data.rows("test")
+    expected = {
+        (f"person {label}", number): row
+        for number, (row, label) in enumerate(
+            zip(embed(module.backbone, rows[:40], precision="fp32"), target[:40].tolist(), strict=True)
+        )
+    }
+    order = sorted(expected)
+    assert labels == [identity for identity, _ in order]
+    assert np.allclose(found, np.stack([expected[key].numpy() for key in order]), atol=1e-5)
+
+
+def test_what_cannot_be_embedded_is_one_line(finished, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    broken = tmp_path / "broken" / "a"
+    broken.mkdir(parents=True)
+    (broken / "torn.png").write_bytes(b"\x89PNG no more")
+    for run_folder, path, line in (
+        (finished.folder, tmp_path / "nowhere", "no such folder"),
+        (finished.folder, tmp_path / "empty", "no images in"),
+        (finished.folder, tmp_path / "broken", "torn.png: cannot be read as an image"),
+        (tmp_path, tmp_path / "broken", "result.json: not there"),
+    ):
+        assert main([str(run_folder), str(path), "--out", str(tmp_path / "out")]) == 1
+        err = capsys.readouterr().err
+        assert err.startswith("lossbench.embed: error: ")
+        assert line in err
+        assert len(err.splitlines()) == 1

@@ -1,0 +1,100 @@
+"""Embeddings from files of any kind, and what is refused in one line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from lossbench.embeddings import read
+
+ROWS = np.arange(12, dtype=np.float32).reshape(4, 3) + 1
+LABELS = ["ann", "bob", "ann", "-1"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    np.save(tmp_path / "rows.npy", ROWS)
+    (tmp_path / "labels.txt").write_text("\n".join(LABELS) + "\n")
+    np.savez(tmp_path / "both.npz", embeddings=ROWS, labels=np.array(LABELS))
+    np.savez(tmp_path / "rows.npz", whatever=ROWS)
+    numbers = np.array([2**24, 2**24 + 1, 2**24, -1])
+    save_file({"embeddings": ROWS, "labels": numbers}, tmp_path / "both.safetensors")
+    np.save(tmp_path / "numbers.npy", numbers)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "names"),
+    [
+        ("rows.npy", "labels.txt", ("ann", "bob")),
+        ("both.npz", None, ("ann", "bob")),
+        ("rows.npz", "labels.txt", ("ann", "bob")),
+        ("both.safetensors", None, ("16777216", "16777217")),
+        ("rows.npy", "numbers.npy", ("16777216", "16777217")),
+    ],
+)
+def test_every_format_gives_the_same_rows_and_labels(folder, rows, labels, names):
+    found = read(folder / rows, labels and folder / labels)
+    assert np.array_equal(found.rows, ROWS)
+    assert found.labels.tolist() == [0, 1, 0, -1]
+    assert found.names == names
+    assert found.facts() == {
+        "rows": 4, "dim": 3, "identities": 2, "without_mate": 1, "distractors": 1, "zero_rows": 0
+    }  # fmt: skip
+
+
+def test_an_npy_file_is_mapped_and_not_read_into_memory(folder):
+    assert isinstance(read(folder / "rows.npy", folder / "labels.txt").rows, np.memmap)
+
+
+def test_zero_rows_are_counted(folder):
+    np.save(folder / "rows.npy", ROWS * [[1], [0], [1], [0]])
+    assert read(folder / "rows.npy", folder / "labels.txt").zero_rows == 2
+
+
+def with_nan():
+    rows = ROWS.copy()
+    rows[2, 1] = np.nan
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        (with_nan(), "1 of 4 rows hold NaN or infinity, the first is row 2"),
+        (ROWS[:3], r"labels of shape \(4,\) for 3 rows"),
+        (ROWS[0], r"holds float32 \(3,\); give floats of shape \(n, d\)"),
+        (ROWS.astype(int), r"holds int64 \(4, 3\)"),
+        (ROWS[:0], r"holds float32 \(0, 3\)"),
+        (np.array([{"a": 1}], dtype=object), r"cannot be read as \.npy"),
+    ],
+)
+def test_rows_that_cannot_be_right_are_refused(folder, rows, line):
+    np.save(folder / "bad.npy", rows, allow_pickle=True)
+    with pytest.raises(ValueError, match=line) as found:
+        read(folder / "bad.npy", folder / "labels.txt")
+    assert len(str(found.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "line"),
+    [
+        ("none.npy", "labels.txt", r"none\.npy: no such file"),
+        ("rows.npy", "none.txt", r"none\.txt: no such file"),
+        ("rows.csv", "labels.txt", r"give embeddings as \.npy, \.npz or \.safetensors"),
+        ("rows.npz", None, "no labels: give them as a second file"),
+        ("rows.npy", "floats.npy", "labels are float64; give integers or text"),
+        ("torn.npz", None, r"cannot be read as \.npz"),
+        ("torn.safetensors", None, r"cannot be read as \.safetensors"),
+        ("rows.npy", "torn.npz", r"torn\.npz: cannot be read"),
+        ("rows.npy", "bytes.txt", r"bytes\.txt: cannot be read as one label a line"),
+    ],
+)
+def test_files_that_cannot_be_read_are_named(folder, rows, labels, line):
+    np.save(folder / "floats.npy", np.arange(4.0))
+    (folder / "torn.npz").write_bytes((folder / "both.npz").read_bytes()[:50])
+    (folder / "torn.safetensors").write_bytes(b"\xff" * 40)
+    (folder / "bytes.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=line):
+        read(folder / rows, labels and folder / labels)

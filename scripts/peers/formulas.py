@@ -1,8 +1,8 @@
 """What other well-known code computes on cosines, written anew from descriptions of what it does.
 
-insightface's arcface_torch, OML, FaceX-Zoo, and the repositories of AdaFace, MagFace, CurricularFace, AdaCos,
-SphereFace (opensphere), UniFace and SupCon. Only the order of operations is theirs, for what the gradient does
-at the edges hangs on it: no NaN, no zero and no jump is put in by hand here. Knobs have our names and units.
+Only the order of operations is theirs, since what the gradient does at the edges hangs on it: no NaN, no zero
+and no jump is put in by hand. Knobs have our names and units; the results are training scores, where the
+docstring does not say that it is a loss.
 """
 
 from __future__ import annotations
@@ -12,6 +12,20 @@ import math
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+
+# Where it was read: file and commit; "notes": ours, of the repository as it was in 2026.
+SOURCES = {
+    "insightface": "recognition/arcface_torch/losses.py (notes) and partial_fc_v2.py 531cb1e",
+    "OML": "oml/losses/arcface.py 07a1904",
+    "FaceX-Zoo": "head/ 4380d48, a82aab3 (MV_Softmax), f8f3cf1 (AdaCos, CurricularFace)",
+    "AdaFace": "head.py 9cb9816; its ArcFace and CosFace (notes)",
+    "MagFace": "models/magface.py 719001a",
+    "CurricularFace": "head/metrics.py d380265",
+    "pytorch-adacos": "metrics.py 21cbea9",
+    "opensphere": "model/head/ 54e73b5 (SphereFace), 22b3d90 (SphereFace-R), 9d53d28 (SphereFace2)",
+    "UniFace": "head.py d3f1a60",
+    "SupContrast": "losses.py 02f458c",
+}
 
 
 def at_target(scores: Tensor, target: Tensor, changed: Tensor) -> Tensor:
@@ -50,21 +64,24 @@ def insightface_cross_entropy(scores: Tensor, target: Tensor) -> Tensor:
     return plain + (reported - plain).detach()
 
 
-def oml_arcface(cosine: Tensor, target: Tensor, *, s: float, m: float) -> Tensor:
+def oml_arcface(cosine: Tensor, target: Tensor, *, s: float, m: float | Tensor) -> Tensor:
     """Every class is turned, without a clamp; past π - m the cosine less m sin m."""
-    past = cosine - m * math.sin(m)
-    return s * at_target(cosine, target, torch.where(cosine > -math.cos(m), turned(cosine, m), past))
+    m = torch.as_tensor(m, dtype=cosine.dtype)
+    changed = torch.where(cosine > -m.cos(), turned(cosine, m), cosine - m * m.sin())
+    return s * at_target(cosine, target, changed)
 
 
 def facexzoo_arcface(cosine: Tensor, target: Tensor, *, s: float, m: float | Tensor) -> Tensor:
-    """Every class is turned; past π - m the plain cosine, since its second margin is 0 unless told otherwise."""
+    """Every class is turned; past π - m the plain cosine: its second margin is 0 unless told otherwise."""
     cosine, least = cosine.clamp(-1, 1), -torch.as_tensor(m, dtype=cosine.dtype).cos()
     return s * at_target(cosine, target, torch.where(cosine > least, turned(cosine, m), cosine))
 
 
-def easy_arcface(cosine: Tensor, target: Tensor, *, s: float, m: float | Tensor) -> Tensor:
-    """Every class is turned; from 90 degrees on the plain cosine: MagFace's own code, unless told otherwise."""
+def magface(cosine: Tensor, target: Tensor, *, s: float, m: Tensor, easy: bool) -> Tensor:
+    """easy, as it is unless told otherwise: from 90 degrees on the plain cosine; else as OML, but clamped."""
     cosine = cosine.clamp(-1, 1)
+    if not easy:
+        return oml_arcface(cosine, target, s=s, m=m)
     return s * at_target(cosine, target, torch.where(cosine > 0, turned(cosine, m), cosine))
 
 
@@ -75,12 +92,16 @@ def magface_margin(
     return m_lower + (m_upper - m_lower) * share
 
 
+def facexzoo_am_softmax(cosine: Tensor, target: Tensor, *, s: float, m: float) -> Tensor:
+    cosine = cosine.clamp(-1, 1)
+    return s * at_target(cosine, target, cosine - m)
+
+
 def facexzoo_mv_softmax(cosine: Tensor, target: Tensor, *, s: float, m: float, angle: bool) -> Tensor:
-    """With weight 1 on hard rivals, that is none; the margin is dropped for targets that it would take below 0
-    (cosine) or that are past 90 degrees (angle)."""
+    """With weight 1 on hard rivals; no margin where it would take a cosine below 0, or past 90 degrees."""
     plain = own(cosine, target)
-    changed = torch.where(plain > 0, turned(plain, m), plain) if angle else plain - m * (plain > m)
-    return s * cosine.scatter(1, target[:, None], changed)
+    margined, least = (turned(plain, m), 0.0) if angle else (plain - m, m)
+    return s * cosine.scatter(1, target[:, None], torch.where(plain > least, margined, plain))
 
 
 def clamped(cosine: Tensor, eps: float) -> Tensor:
@@ -133,11 +154,14 @@ def adacos_scale(cosine: Tensor, target: Tensor, scale: float, *, median_of_all:
     return rivals.log() / median.clamp_max(math.pi / 4).cos()
 
 
-def opensphere_sphereface(cosine: Tensor, target: Tensor, *, s: float, m: float) -> Tensor:
-    """Any m; what the margin adds to a cosine is a constant to autograd."""
+def opensphere_sphereface(
+    cosine: Tensor, target: Tensor, *, s: float, m: float, clip: bool = False
+) -> Tensor:
+    """Any m; what the margin adds to a cosine is a constant to autograd. clip: angles end at 3.14159 (v1)."""
     with torch.no_grad():
         angle = clamped(cosine, 1e-5).acos()
         angle = at_target(angle, target, m * angle)
+        angle = angle.clamp(1e-5, 3.14159) if clip else angle
         turns = (angle / math.pi).floor()
         added = (-1) ** turns * angle.cos() - 2 * turns - cosine
     return s * (cosine + added)

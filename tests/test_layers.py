@@ -25,13 +25,24 @@ LAYERS = [
         "config",
         "feasibility",
     },
-    {"heads", "regularizers", "backbones", "datasets", "metrics", "identity", "report", "mistakes", "embeddings"},
+    {
+        "heads",
+        "regularizers",
+        "backbones",
+        "datasets",
+        "readers",
+        "metrics",
+        "identity",
+        "report",
+        "mistakes",
+        "embeddings",
+    },
     {"protocols", "diagnostics", "fusion", "environment"},
     {"lightning", "suggest"},
     {"build", "evaluation"},
     {"check", "trained"},
     {"job"},
-    {"run", "embed"},
+    {"run", "embed", "evaluate"},
     {"cli"},
     {"__main__"},
 ]
@@ -83,7 +94,7 @@ def test_functional_imports_torch_alone():
 
 
 @pytest.mark.parametrize(
-    "module", ["cli", "run", "records", "report", "report.summary", "datasets", "identity"]
+    "module", ["cli", "run", "records", "report", "report.summary", "datasets", "identity", "readers"]
 )
 def test_nothing_a_finished_run_needs_imports_torch(module):
     heavy = ("torch", "pytorch_lightning", "wandb")

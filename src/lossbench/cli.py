@@ -21,8 +21,6 @@ from lossbench.config import ConfigError, conf_dir
 from lossbench.mistakes import explain, misplaced_dash
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from lossbench.run import Outcome
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -92,13 +90,13 @@ class Jobs:
             self._announce()
 
     def _announce(self) -> None:
-        from lossbench.report.summary import run_summary
+        from lossbench.report.summary import run_summary, show
 
         outcome = self.outcomes[-1]
         if outcome.reused:
             _say(f"finished before: {outcome.folder} (force=true trains again)")
         if not self.sweep:
-            _show(run_summary(outcome.record, outcome.folder))
+            show(run_summary(outcome.record, outcome.folder))
 
     def _failed(self, name: str, why: str) -> None:
         self.failures.append((name, why))
@@ -110,19 +108,10 @@ class Jobs:
     def finish(self) -> int:
         """Print the sweep's table; 1 if a job failed."""
         if self.sweep and (self.outcomes or self.failures):
-            from lossbench.report.summary import sweep_summary
+            from lossbench.report.summary import show, sweep_summary
 
-            _show(sweep_summary([outcome.record for outcome in self.outcomes], self.failures))
+            show(sweep_summary([outcome.record for outcome in self.outcomes], self.failures))
         return int(bool(self.failures))
-
-
-def _show(summary: RenderableType) -> None:
-    from rich.console import Console
-
-    console = Console()
-    if not console.is_terminal:
-        console.width = 160  # a file or a pipe has no width to keep to
-    console.print(summary, crop=False)
 
 
 def _say(text: str) -> None:

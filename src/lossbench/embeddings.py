@@ -67,7 +67,8 @@ def read(path: Path, labels: Path | None = None) -> Embeddings:
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     try:
         if path.suffix == ".npy":
-            return {_ROWS[0]: np.load(path, mmap_mode="r", allow_pickle=False)}
+            # Copied on write: the file stays as it is, and torch takes no read-only array without a warning.
+            return {_ROWS[0]: np.load(path, mmap_mode="c", allow_pickle=False)}
         if path.suffix == ".npz":
             # numpy leaves a torn file open when it is handed the name.
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:

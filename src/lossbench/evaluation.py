@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lossbench.heads import EmbeddingHead
 from lossbench.lightning.datamodule import Batches, DeviceData
 from lossbench.lightning.module import Training
-from lossbench.protocols import Evaluation, classification, identification, unclassified, verification
+from lossbench.protocols import (
+    Evaluation,
+    classification,
+    identification,
+    joined,
+    unclassified,
+    verification,
+)
 
 
 @torch.no_grad()
@@ -50,20 +56,8 @@ def evaluate(
     tau: temperature that the training loss divides scores by; stated probabilities are softmax(scores / tau).
     fitted_tau: temperature fitted on other rows, for the calibrated variants of nll and ece.
     """
-    metrics: dict[str, float | None] = {}
-    details: dict[str, Any] = {"undefined": {}}
-    curves: dict[str, np.ndarray] = {}
     taus = (tau, fitted_tau)
-    for name, part in _parts(module, data, role, protocol=protocol, taus=taus, precision=precision):
-        metrics |= {f"{role}/{key}": value for key, value in part.metrics.items()}
-        undefined = part.details["undefined"]
-        details["undefined"] |= {f"{role}/{key}": why for key, why in undefined.items()}
-        # Facts about one metric stand under its full name, facts about the protocol under the protocol's.
-        facts = {key: value for key, value in part.details.items() if key != "undefined"}
-        details |= {f"{role}/{key}": facts.pop(key) for key in part.metrics if key in facts}
-        details[f"{role}/{name}"] = facts
-        curves |= part.curves
-    return Evaluation(metrics, details, curves)
+    return joined(role, dict(_parts(module, data, role, protocol=protocol, taus=taus, precision=precision)))
 
 
 def _parts(

@@ -2,6 +2,7 @@
 
 from lossbench.functional.classification import Calibration, calibration, log_confidence, target_rank
 from lossbench.functional.cmc import CmcCurve, cmc_curve, rank_at
+from lossbench.functional.open_set import DirAtFar, OpenSetCurve, dir_at_far, open_set_curve
 from lossbench.functional.pairs import pair_roc
 from lossbench.functional.roc import RocCounts, RocCurve, roc_curve
 from lossbench.functional.roc_summary import (
@@ -20,6 +21,8 @@ __all__ = [
     "FARS",
     "Calibration",
     "CmcCurve",
+    "DirAtFar",
+    "OpenSetCurve",
     "RocCounts",
     "RocCurve",
     "RocPoints",
@@ -27,10 +30,12 @@ __all__ = [
     "area_under_curve",
     "calibration",
     "cmc_curve",
+    "dir_at_far",
     "equal_error_rate",
     "far_name",
     "fit_temperature",
     "log_confidence",
+    "open_set_curve",
     "pair_roc",
     "rank_at",
     "roc_curve",

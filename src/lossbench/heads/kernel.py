@@ -7,7 +7,7 @@ sees the n target cosines alone, and softmax and its gradient take the place of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -81,7 +81,7 @@ class _Own(NamedTuple):
 
 
 def _first_derivative_only(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """``once_differentiable``, and no silence where the gradient that comes in is a constant, as a mean's is."""
+    """``once_differentiable``, which alone lets a constant incoming gradient pass, such as that of a mean."""
 
     def refusing(ctx: Any, grad: Tensor) -> Any:
         if torch.is_grad_enabled():
@@ -189,18 +189,20 @@ def _gradients(
     """
     rows = factor * head.scale
     pulled, pushed = _products(head, grad, inverse, head.unit * rows, needs)
-    turned = (pulled * head.unit).sum(1, keepdim=True)
+    turned = (pulled * head.unit).sum(1, keepdim=True) if needs[2] else None
     if own:
         target = own.target[:, 0]
         own_weight, own_inverse = head.weight.index_select(0, target), head.inverse[own.target]
         own_grad = grad.gather(1, own.target) * (1 if inverse is None else own_inverse)
-        turned += own_grad / own_inverse * (own.changed - own.cosine)
+        if turned is not None:
+            turned += own_grad / own_inverse * (own.changed - own.cosine)
         own_grad *= own.slope - 1
         pulled.addcmul_(own_weight, own_grad)
         if pushed is not None:
             across = head.unit - own_weight * (own_inverse * own.cosine)
             pushed.index_add_(0, target, across * (own_grad * rows))
-    return pulled * rows, pushed, (factor * turned).sum_to_size(head.scale.shape) if needs[2] else None
+    scale_grad = None if turned is None else (factor * turned).sum_to_size(head.scale.shape)
+    return pulled * rows, pushed, scale_grad
 
 
 def _products(
@@ -209,8 +211,12 @@ def _products(
     """(grad * inverse) W, and (grad * inverse)ᵀ rows less its part along each row of W."""
     pulled = torch.zeros_like(rows)
     pushed = torch.empty_like(head.weight) if needs[1] else None
-    for classes in _parts(head.weight, len(rows), _PRODUCT):
-        part = grad[:, classes] if inverse is None else grad[:, classes] * inverse[classes]
+    parts = _parts(head.weight, len(rows), _PRODUCT)
+    scaled = None if inverse is None else grad.new_empty(len(rows), parts[0].stop)
+    for classes in parts:
+        part = grad[:, classes]
+        if scaled is not None:
+            part = torch.mul(part, head.inverse[classes], out=scaled[:, : part.shape[1]])
         if needs[0] or needs[2]:
             pulled.addmm_(part, head.weight[classes])
         if pushed is not None:
@@ -223,12 +229,12 @@ def _project_(pushed: Tensor, weight: Tensor, inverse: Tensor) -> None:
     """Take from each row of ``pushed`` its part along that of ``weight``, whose length changes no cosine."""
     for classes in _parts(pushed, pushed.shape[1], _PASS):
         part, rows = pushed[classes], weight[classes]
-        along = (part * rows).sum(1) * inverse[classes].square()
+        along = torch.linalg.vecdot(part, rows) * inverse[classes].square()
         part.addcmul_(rows, along[:, None], value=-1)
 
 
-def _parts(matrix: Tensor, width: int, elements: int) -> Iterator[slice]:
+def _parts(matrix: Tensor, width: int, elements: int) -> list[slice]:
     """Slices of the rows of ``matrix``, each of about ``elements`` where a row counts ``width``."""
     # A GPU has no use for cache-sized parts, only for few calls.
     step = max(1, (elements if matrix.device.type == "cpu" else 2**26) // max(1, width))
-    return (slice(start, start + step) for start in range(0, len(matrix), step))
+    return [slice(start, min(start + step, len(matrix))) for start in range(0, len(matrix), step)]

@@ -29,6 +29,25 @@ class Evaluation:
             raise ValueError(f"undefined metrics {sorted(missing)} and the reasons given do not agree")
 
 
+def joined(role: str, parts: Mapping[str, Evaluation]) -> Evaluation:
+    """One evaluation of several protocols on a split, metrics named ``role/metric``.
+
+    Facts about one metric stand under its full name, facts about a protocol under ``role/protocol``.
+    """
+    metrics: dict[str, float | None] = {}
+    details: dict[str, Any] = {"undefined": {}}
+    curves: dict[str, np.ndarray] = {}
+    for name, part in parts.items():
+        metrics |= {f"{role}/{key}": value for key, value in part.metrics.items()}
+        undefined = part.details["undefined"]
+        details["undefined"] |= {f"{role}/{key}": why for key, why in undefined.items()}
+        facts = {key: value for key, value in part.details.items() if key != "undefined"}
+        details |= {f"{role}/{key}": facts.pop(key) for key in part.metrics if key in facts}
+        details[f"{role}/{name}"] = facts
+        curves |= part.curves
+    return Evaluation(metrics, details, curves)
+
+
 def finite(value: float) -> float | None:
     """Return ``value``, or None where json has no word for it (NaN, infinity)."""
     return value if math.isfinite(value) else None

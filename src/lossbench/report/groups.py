@@ -79,7 +79,8 @@ def curve_labels(groups: Sequence[Group]) -> list[str]:
     labels = []
     for group in groups:
         words = [group.part("head")]
-        words += [f"+ {group.part('loss')}"] * (len(losses) > 1 or len(groups) == 1)
+        several = len(losses) > 1 or len(groups) == 1
+        words += [f"+ {group.part('loss')}"] * (several and group.part("loss") != MISSING)
         words += [f"on {group.part('backbone')}"] * (len(backbones) > 1)
         words += [format_knobs(group.knobs), format_differs(group.differs)]
         labels.append(" ".join(filter(None, words)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -66,6 +66,14 @@ def sweep_summary(records: Sequence[Record], failures: Sequence[tuple[str, str]]
         parts.append(Text(f"{len(failures)} failed job{'s' * (len(failures) != 1)}:", style="bold red"))
         parts += [Text(f"  {job}: {reason}") for job, reason in failures]
     return Group(*parts or [Text("no runs")])
+
+
+def show(summary: RenderableType) -> None:
+    """Print to the terminal; a file or a pipe gets lines of 160 characters."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160
+    console.print(summary, crop=False)
 
 
 def _sections(record: Record) -> list[tuple[str, list[Cells]]]:

@@ -1,0 +1,106 @@
+"""Listed pairs: scores of given pairs of rows, and the threshold that tells them apart best."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lossbench.functional.cosine import UnitRows, check_matrix, on_float64_device, paired_cosine
+from lossbench.validate import check_range
+
+
+class BestThreshold(NamedTuple):
+    """Accept scores >= ``threshold``; ``accuracy`` is the share of pairs that this decides rightly."""
+
+    threshold: float
+    accuracy: float
+
+
+def listed_scores(embedding: Tensor, pairs: Tensor, *, block: int = 512) -> Tensor:
+    """Return the cosines (p,) float32 of listed pairs of rows.
+
+    embedding: (n, d). pairs: (p, 2) integers, row numbers. block: pairs at a time; changes no bit.
+    Memory: 8 bytes for each number of the rows named.
+    Raises ValueError for wrong shapes, rows with NaN or infinity, or row numbers outside 0..n-1.
+
+    >>> listed_scores(torch.tensor([[2.0, 0.0], [3.0, 4.0]]), torch.tensor([[0, 1], [1, 1]])).tolist()
+    [0.6000000238418579, 1.0]
+    """
+    check_range("block", block, low=1)
+    check_matrix("embedding", embedding)
+    check_pairs(pairs, len(embedding))
+    unit = UnitRows(on_float64_device(embedding))
+    pairs = pairs.to(unit.embedding.device)
+    named = torch.zeros(len(embedding), dtype=torch.bool, device=pairs.device)
+    named[pairs] = True
+    # Lists name a row many times: each is made a unit vector once.
+    rows, place = unit.take(named.nonzero().flatten()), named.cumsum(0) - 1
+    return torch.cat([paired_cosine(*rows[place[part]].unbind(1)) for part in pairs.split(block)])
+
+
+def check_pairs(pairs: Tensor, rows: int) -> None:
+    """Raise ValueError unless ``pairs`` is (p, 2), whole, and within ``rows`` rows."""
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise ValueError(f"pairs has shape {tuple(pairs.shape)}: expected (p, 2), two row numbers per pair")
+    if pairs.is_floating_point() or pairs.is_complex() or pairs.dtype == torch.bool:
+        raise ValueError(f"pairs is {pairs.dtype}: expected row numbers, which are integers")
+    outside = int(((pairs < 0) | (pairs >= rows)).any(dim=1).sum())
+    if outside:
+        raise ValueError(
+            f"{outside} of {len(pairs)} pairs name rows outside 0..{rows - 1}, those of embedding"
+        )
+
+
+def best_threshold(scores: Tensor, same: Tensor) -> BestThreshold:
+    """Return the threshold with the highest accuracy over all thresholds: the middle of its plateau.
+
+    scores: (p,). same: (p,) bool, whether the pair shows one identity.
+    Accuracy as a function of the threshold is constant between neighbouring distinct scores. A plateau is a
+    maximal run of neighbouring intervals with the highest accuracy; its middle is halfway between the scores
+    it ends at. Of several plateaus the widest is taken, of equally wide ones the lowest. Accepting everything
+    counts as the threshold at the lowest score, and accepting nothing as infinity, taken only where no other
+    threshold is as good. Raises ValueError without pairs, for NaN, or for shapes that differ.
+
+    >>> scores, same = torch.tensor([0.1, 0.3, 0.7, 0.9]), torch.tensor([False, False, True, True])
+    >>> best_threshold(scores, same)
+    BestThreshold(threshold=0.5, accuracy=1.0)
+    """
+    check_listed(scores, same)
+    levels, place = scores.double().unique(return_inverse=True)
+    gain = torch.where(same, -1, 1).to(scores.device)
+    # Raising the threshold past a score refuses its genuine pairs and refuses, rightly, its impostors.
+    steps = torch.zeros(len(levels), dtype=torch.int64, device=scores.device).index_add_(0, place, gain)
+    correct = torch.cat([steps.new_zeros(1), steps.cumsum(0)]) + int(same.sum())
+    first, last = _runs(correct == correct.max())
+    accuracy = float(correct.max()) / len(scores)
+    low = levels[(first - 1).clamp(min=0)]
+    high = levels[last.clamp(max=len(levels) - 1)]
+    # A run that starts above the highest score has no score to be halfway to.
+    widest = int(torch.where(first == len(levels), -math.inf, high - low).argmax())
+    if int(first[widest]) == len(levels):
+        return BestThreshold(math.inf, accuracy)
+    lower, upper = float(low[widest]), float(high[widest])
+    # Halfway between neighbouring doubles is one of them, and the lower one is still to be refused.
+    middle = (lower + upper) / 2
+    return BestThreshold(middle if middle > lower else upper, accuracy)
+
+
+def _runs(wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first and the last position of every run of True."""
+    edges = torch.nn.functional.pad(wanted.int(), (1, 1)).diff()
+    return (edges == 1).nonzero().flatten(), (edges == -1).nonzero().flatten() - 1
+
+
+def check_listed(scores: Tensor, same: Tensor) -> None:
+    """Raise ValueError unless there are finite scores (p,) and as many decisions (p,) bool."""
+    if scores.ndim != 1 or same.shape != scores.shape:
+        raise ValueError(f"scores {tuple(scores.shape)} and same {tuple(same.shape)}: expected (p,) each")
+    if same.dtype != torch.bool:
+        raise ValueError(f"same is {same.dtype}: expected bool, True for a pair of one identity")
+    if not len(scores):
+        raise ValueError("no pairs: nothing to evaluate")
+    if scores.isnan().any():
+        raise ValueError(f"{int(scores.isnan().sum())} of {len(scores)} scores are NaN")

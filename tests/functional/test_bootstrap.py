@@ -1,0 +1,193 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from lossbench.functional import bootstrap, cmc_curve, dir_at_far, open_set_curve, pair_roc, tar_at_far
+from lossbench.functional.bootstrap import (
+    dir_replicates,
+    identity_weights,
+    percentile_interval,
+    share_replicates,
+    tar_replicates,
+)
+from lossbench.functional.pair_tail import pair_tail
+from tests.functional import slow
+
+
+def faces(n=70, d=4, identities=12, noise=1.0, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    label = torch.randint(identities, (n,), generator=generator)
+    centre = torch.randn(identities, d, generator=generator)
+    return centre[label] + noise * torch.randn(n, d, generator=generator), label
+
+
+def weighted(genuine, impostor, far):
+    """Largest share of genuine weight over all thresholds; lists of (score, weight)."""
+    total, others = sum(w for _, w in genuine), sum(w for _, w in impostor)
+    if total == 0 or others == 0:
+        return math.nan
+    best = 0.0
+    for t in {score for score, _ in genuine}:
+        if sum(w for score, w in impostor if score >= t) / others <= far:
+            best = max(best, sum(w for score, w in genuine if score >= t) / total)
+    return best
+
+
+def slow_tar(embedding, label, weights, far):
+    """One replicate after the other, one pair after the other."""
+    rows, names = [slow.unit(row) for row in embedding.tolist()], sorted(set(label.tolist()))
+    owner = [names.index(name) for name in label.tolist()]
+    pairs = [(i, j, float(slow.cosine(rows[i], rows[j]))) for i in range(len(rows)) for j in range(i)]
+    values = []
+    for m in weights.tolist():
+        genuine = [(s, m[owner[i]]) for i, j, s in pairs if owner[i] == owner[j]]
+        impostor = [(s, m[owner[i]] * m[owner[j]]) for i, j, s in pairs if owner[i] != owner[j]]
+        values.append(weighted(genuine, impostor, far))
+    return values
+
+
+def same(found, expected):
+    return np.allclose(found.numpy(), np.array(expected), rtol=0, atol=1e-14, equal_nan=True)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 256])
+def test_replicates_of_tar_are_those_of_loops_over_weighted_pairs(monkeypatch, chunk):
+    monkeypatch.setattr(bootstrap, "_CHUNK", chunk)
+    embedding, label = faces()
+    tail = pair_tail(embedding, label, far=1.0)
+    weights = identity_weights(len(tail.identities), replicates=12, seed=3)
+    fars = (0.3, 0.05, 0.004)
+    found = tar_replicates(tail, weights, fars)
+    for row, far in zip(found, fars, strict=True):
+        assert same(row, slow_tar(embedding, label, weights, far))
+
+
+def test_ties_are_accepted_together_or_not_at_all():
+    generator = torch.Generator().manual_seed(0)
+    embedding = torch.randint(-1, 2, (30, 2), generator=generator).float()
+    label = torch.arange(30) % 7
+    weights = identity_weights(7, replicates=25)
+    found = tar_replicates(pair_tail(embedding, label, far=1.0), weights, (0.2,))
+    assert same(found[0], slow_tar(embedding, label, weights, 0.2))
+
+
+def test_a_short_tail_gives_the_same_replicates_or_says_that_it_was_too_short():
+    embedding, label = faces(n=200, identities=25)
+    weights = identity_weights(25, replicates=200)
+    whole = tar_replicates(pair_tail(embedding, label, far=1.0), weights, (0.01,))[0]
+    spared = tar_replicates(pair_tail(embedding, label, far=0.01, spare=5), weights, (0.01,))[0]
+    assert torch.equal(spared, whole)
+    short = tar_replicates(pair_tail(embedding, label, far=0.01), weights, (0.01,))[0]
+    known = ~short.isnan()
+    assert 0 < int(known.sum()) < 200
+    assert torch.equal(short[known], whole[known])
+    interval = percentile_interval(short)
+    assert math.isnan(interval.low)
+    assert interval.undefined == 200 - int(known.sum())
+    assert interval.reason.startswith(f"{interval.undefined} of 200 replicates are undefined")
+
+
+def test_weights_of_one_give_the_rates_themselves():
+    embedding, label = faces()
+    tail = pair_tail(embedding, label, far=0.1, spare=2)
+    curve = pair_roc(embedding, label)
+    ones = torch.ones(1, len(tail.identities), dtype=torch.int64)
+    for far, row in zip((0.1, 0.01), tar_replicates(tail, ones, (0.1, 0.01)), strict=True):
+        assert row.tolist() == [tar_at_far(curve, far).tar]
+
+
+def test_a_replicate_of_one_identity_has_no_impostor_pair_and_no_rate():
+    embedding, label = faces(identities=3)
+    tail = pair_tail(embedding, label, far=1.0)
+    found = tar_replicates(tail, torch.tensor([[3, 0, 0], [1, 1, 1]]), (0.1,))
+    assert found.isnan().tolist() == [[True, False]]
+
+
+def test_replicates_of_dir_are_those_of_loops_over_weighted_probes():
+    embedding, label = faces(n=150, identities=30)
+    gallery, probe = torch.arange(12), torch.arange(12, 150)
+    curve = open_set_curve(embedding[gallery], label[gallery], embedding[probe], label[probe])
+    weights = identity_weights(30, replicates=40, seed=1)
+    owner = label[probe]
+    for rank in (1, 2, None):
+        found = dir_replicates(curve, owner, weights, (0.3, 0.05), rank=rank)
+        for far, row in zip((0.3, 0.05), found, strict=True):
+            expected = []
+            for m in weights.tolist():
+                mated = [m[o] for o in owner[curve.mated].tolist()]
+                others = [m[o] for o in owner[curve.non_mated].tolist()]
+                good = [rank is None or r <= rank for r in curve.rank.tolist()]
+                # A mate beyond the rank has the weight of its identity but can never be accepted.
+                scores = [s if g else -2.0 for s, g in zip(curve.mate.tolist(), good, strict=True)]
+                genuine = list(zip(scores, mated, strict=True))
+                impostor = list(zip(curve.impostor.tolist(), others, strict=True))
+                best = 0.0
+                for t in {s for s in scores if s > -2}:
+                    if sum(w for s, w in impostor if s >= t) / sum(others) <= far:
+                        best = max(best, sum(w for s, w in genuine if s >= t) / sum(mated))
+                expected.append(best)
+            assert same(row, expected)
+    ones = torch.ones(1, 30, dtype=torch.int64)
+    assert dir_replicates(curve, owner, ones, (0.3,))[0].tolist() == [dir_at_far(curve, 0.3).dir]
+
+
+def test_shares_are_weighted_by_identity():
+    success, identity = torch.tensor([True, False, True, True]), torch.tensor([0, 0, 1, 2])
+    weights = torch.tensor([[1, 1, 1], [3, 0, 0], [0, 2, 1], [0, 0, 0]])
+    assert same(share_replicates(success, identity, weights), [0.75, 0.5, 1.0, math.nan])
+
+
+def test_the_spread_of_shares_is_that_of_binomial_sampling_when_identities_have_one_trial():
+    success = torch.arange(400) < 100
+    values = share_replicates(success, torch.arange(400), identity_weights(400, replicates=4000))
+    assert float(values.std()) == pytest.approx(math.sqrt(0.25 * 0.75 / 400), rel=0.05)
+    low, high = percentile_interval(values)[:2]
+    assert (low, high) == (pytest.approx(0.25 - 0.0424, abs=5e-3), pytest.approx(0.25 + 0.0424, abs=5e-3))
+
+
+def test_repeating_every_image_of_an_identity_does_not_narrow_the_interval():
+    embedding, label = faces(n=120, identities=20)
+    curve = cmc_curve(embedding, label, draws=1)
+    success = torch.rand(120, generator=torch.Generator().manual_seed(0)) < float(curve.rates[0])
+    weights = identity_weights(20)
+    once = share_replicates(success, label, weights)
+    often = share_replicates(success.repeat(9), label.repeat(9), weights)
+    assert torch.allclose(once, often)
+
+
+def test_paired_differences_are_narrower_than_those_of_independent_draws():
+    embedding, label = faces(n=400, identities=60, d=6)
+    worse = embedding + 0.3 * torch.randn(embedding.shape, generator=torch.Generator().manual_seed(5))
+    one, other = (pair_tail(rows, label, far=0.05, spare=6) for rows in (embedding, worse))
+    weights = identity_weights(60, replicates=300)
+    a, b = (tar_replicates(tail, weights, (0.05,))[0] for tail in (one, other))
+    unpaired = tar_replicates(other, identity_weights(60, replicates=300, seed=9), (0.05,))[0]
+    assert float((a - b).std()) < 0.7 * float((a - unpaired).std())
+    assert percentile_interval(a - a)[:2] == (0.0, 0.0)
+
+
+def test_draws_are_seeded_multinomial_and_leave_the_global_state_alone():
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    weights = identity_weights(50, replicates=300, seed=4)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(weights, identity_weights(50, replicates=300, seed=4))
+    assert not torch.equal(weights, identity_weights(50, replicates=300, seed=5))
+    assert (weights.sum(dim=1) == 50).all()
+    # The share of identities that a replicate leaves out is near 1 / e.
+    assert float((weights == 0).double().mean()) == pytest.approx(0.98**50 * (1 / 0.98) ** 0, abs=0.01)
+
+
+def test_wrong_numbers_are_refused_in_one_line():
+    with pytest.raises(ValueError, match="replicates=0"):
+        identity_weights(3, replicates=0)
+    with pytest.raises(ValueError, match=r"level=1\.0"):
+        percentile_interval(torch.ones(3), level=1.0)
+    embedding, label = faces(identities=2)
+    tail = pair_tail(embedding, label, far=1.0)
+    with pytest.raises(ValueError, match="weights go up to 182"):
+        tar_replicates(tail, torch.tensor([[182, 0]]), (0.1,))
+    with pytest.raises(ValueError, match="far=0"):
+        tar_replicates(tail, torch.tensor([[1, 1]]), (0,))

@@ -1,0 +1,137 @@
+"""python -m lossbench.evaluate: the record of embeddings made anywhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from lossbench.evaluate import main
+from lossbench.protocols import identification, verification
+from lossbench.records import read_curves, read_record
+
+
+def draw(n=60, identities=12, noise=0.8):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(identities, size=n)
+    centres = rng.normal(size=(identities, 8))
+    return (centres[labels] + noise * rng.normal(size=(n, 8))).astype(np.float32), labels
+
+
+@pytest.fixture
+def files(tmp_path):
+    rows, labels = draw()
+    np.save(tmp_path / "faces.npy", rows)
+    (tmp_path / "people.txt").write_text("".join(f"person {label}\n" for label in labels))
+    return tmp_path
+
+
+def call(folder, *options, embeddings="faces.npy", labels="people.txt", out="out"):
+    paths = [str(folder / name) for name in (embeddings, labels) if name]
+    return main([*paths, "--out", str(folder / out), *options])
+
+
+def test_the_numbers_are_those_of_the_protocols(files, capsys):
+    assert call(files, "--bootstrap", "0", "--no-figures") == 0
+    record = read_record(files / "out")
+    rows, labels = map(torch.from_numpy, draw())
+    expected = {
+        **{f"test/{name}": value for name, value in verification(rows, labels).metrics.items()},
+        **{f"test/{name}": value for name, value in identification(rows, labels).metrics.items()},
+    }
+    # Other names sort otherwise, and draw other galleries: what is drawn agrees only nearly.
+    exact = {name for name in expected if "cmc" not in name}
+    assert {name: record.metrics[name] for name in exact} == {name: expected[name] for name in exact}
+    assert record.metrics["test/cmc_1"] == pytest.approx(expected["test/cmc_1"], abs=0.1)
+    assert record.details["head"] == "faces"
+    assert record.details["dataset"] == "people"
+    assert record.intervals == {}
+    assert {"roc_far", "cmc_rank"} <= set(read_curves(files / "out"))
+    assert not (files / "out" / "figures").exists()
+    assert "faces on people" in capsys.readouterr().out
+
+
+def test_the_bootstrap_brackets_the_numbers_and_follows_from_its_seed(files):
+    assert call(files, "--bootstrap", "200") == 0
+    first = read_record(files / "out")
+    interval = first.intervals["test/tar_far_1e_2"]
+    assert interval["low"] <= first.metrics["test/tar_far_1e_2"] <= interval["high"]
+    assert interval["replicates"] == 200
+    assert (files / "out" / "figures" / "roc.png").exists()
+    assert call(files, "--bootstrap", "200", out="again") == 0
+    assert call(files, "--bootstrap", "200", "--seed", "1", out="other") == 0
+    assert read_record(files / "again").intervals == first.intervals
+    assert read_record(files / "other").intervals != first.intervals
+
+
+def test_asking_twice_evaluates_once_and_nothing_else_is_overwritten(files, capsys):
+    assert call(files, "--bootstrap", "0", "--no-figures") == 0
+    written = (files / "out" / "result.json").stat().st_mtime_ns
+    assert call(files, "--bootstrap", "0", "--no-figures") == 0
+    assert "finished before" in capsys.readouterr().out
+    assert (files / "out" / "result.json").stat().st_mtime_ns == written
+    assert call(files, "--bootstrap", "0", "--protocol", "verification") == 1
+    assert "holds the result of something else" in capsys.readouterr().err
+    assert call(files, "--bootstrap", "0", "--protocol", "verification", "--force", "--no-figures") == 0
+    assert not any("cmc" in name for name in read_record(files / "out").metrics)
+
+
+def test_distractors_stand_in_galleries_and_in_no_pair(files):
+    rows, labels = draw()
+    np.save(files / "faces.npy", np.concatenate([rows, draw(noise=5.0)[0][:20]]))
+    np.save(files / "people.npy", np.concatenate([labels, np.full(20, -1)]))
+    assert call(files, "--bootstrap", "0", "--no-figures", labels="people.npy") == 0
+    record = read_record(files / "out")
+    assert record.details["test/identification"]["distractors"] == 20
+    assert record.details["test/verification"]["genuine_pairs"] == sum(
+        int(count) * (int(count) - 1) // 2 for count in np.bincount(labels)
+    )
+
+
+def test_zero_rows_and_lonely_identities_are_counted_aloud(files, capsys):
+    rows, labels = draw()
+    rows[3] = 0
+    labels[7] = 99
+    np.save(files / "faces.npy", rows)
+    np.save(files / "people.npy", labels)
+    assert call(files, "--bootstrap", "0", "--no-figures", labels="people.npy") == 0
+    err = capsys.readouterr().err
+    assert "1 rows are zero" in err
+    assert "1 of 13 identities have one row" in err
+
+
+def test_what_cannot_be_evaluated_is_one_line_and_leaves_nothing(files, capsys):
+    (files / "short.txt").write_text("a\nb\n")
+    assert call(files, labels="short.txt") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("lossbench.evaluate: error: ")
+    assert "labels of shape (2,) for 60 rows" in err
+    assert len(err.splitlines()) == 1
+    assert not (files / "out").exists()
+
+
+def test_one_identity_alone_has_no_numbers_but_reasons(files, capsys):
+    (files / "one.txt").write_text("same\n" * 60)
+    assert call(files, "--no-figures", labels="one.txt") == 0
+    record = read_record(files / "out")
+    assert record.metrics["test/auc"] is None
+    assert "one identity" in record.details["undefined"]["test/auc"]
+
+
+def test_the_files_are_left_alone_and_no_warning_is_printed(files):
+    before = (files / "faces.npy").read_bytes()
+    command = [
+        sys.executable,
+        "-m",
+        "lossbench.evaluate",
+        str(files / "faces.npy"),
+        str(files / "people.txt"),
+    ]
+    done = subprocess.run(
+        [*command, "--out", str(files / "out"), "--no-figures"], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert (files / "faces.npy").read_bytes() == before

@@ -135,3 +135,39 @@ def test_the_files_are_left_alone_and_no_warning_is_printed(files):
     )
     assert done.stderr == ""
     assert (files / "faces.npy").read_bytes() == before
+
+
+def test_two_systems_are_compared_on_the_same_identities(files, capsys):
+    np.save(files / "noisy.npy", draw(noise=1.5)[0])
+    assert call(files, "--bootstrap", "300", "--no-figures") == 0
+    assert call(files, "--bootstrap", "300", "--no-figures", embeddings="noisy.npy", out="noisy") == 0
+    capsys.readouterr()
+    assert (
+        call(files, "--bootstrap", "300", "--no-figures", "--against", str(files / "noisy.npy"), out="both")
+        == 0
+    )
+    one, two, both = (read_record(files / name) for name in ("out", "noisy", "both"))
+    name = "test/tar_far_1e_1"
+    found = both.details["against"]["differences"][name]
+    assert found["difference"] == one.metrics[name] - two.metrics[name] > 0
+    # Paired: narrower than if each had its own identities.
+    widths = [run.intervals[name]["high"] - run.intervals[name]["low"] for run in (one, two)]
+    assert found["high"] - found["low"] < sum(widths)
+    assert "TAR@FAR=1e-1" in capsys.readouterr().out.partition("against")[2]
+
+
+def test_a_system_compared_with_itself_has_no_difference(files):
+    options = ("--bootstrap", "50", "--no-figures", "--against", str(files / "faces.npy"))
+    assert call(files, *options) == 0
+    differences = read_record(files / "out").details["against"]["differences"].values()
+    assert differences
+    assert all(found["difference"] == found["low"] == found["high"] == 0 for found in differences)
+
+
+def test_other_rows_or_no_replicates_cannot_be_compared(files, capsys):
+    np.savez(files / "other.npz", embeddings=draw()[0], labels=draw()[1][::-1].copy())
+    np.savez(files / "one.npz", embeddings=draw()[0], labels=draw()[1])
+    assert call(files, "--against", str(files / "other.npz"), embeddings="one.npz", labels=None) == 1
+    assert "has other labels" in capsys.readouterr().err
+    assert call(files, "--against", str(files / "faces.npy"), "--bootstrap", "0") == 1
+    assert "needs --bootstrap" in capsys.readouterr().err

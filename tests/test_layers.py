@@ -24,6 +24,7 @@ LAYERS = [
         "augment",
         "config",
         "feasibility",
+        "intervals",
     },
     {
         "heads",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lossbench.functional import bootstrap, cmc_curve, dir_at_far, open_set_curve, pair_roc, tar_at_far
+from lossbench.functional import cmc_curve, dir_at_far, open_set_curve, pair_roc, tar_at_far, weighted_rate
 from lossbench.functional.bootstrap import (
     dir_replicates,
     identity_weights,
@@ -54,7 +54,7 @@ def same(found, expected):
 
 @pytest.mark.parametrize("chunk", [1, 7, 256])
 def test_replicates_of_tar_are_those_of_loops_over_weighted_pairs(monkeypatch, chunk):
-    monkeypatch.setattr(bootstrap, "_CHUNK", chunk)
+    monkeypatch.setattr(weighted_rate, "_CHUNK", chunk)
     embedding, label = faces()
     tail = pair_tail(embedding, label, far=1.0)
     weights = identity_weights(len(tail.identities), replicates=12, seed=3)
@@ -133,6 +133,20 @@ def test_replicates_of_dir_are_those_of_loops_over_weighted_probes():
     assert dir_replicates(curve, owner, ones, (0.3,))[0].tolist() == [dir_at_far(curve, 0.3).dir]
 
 
+def test_sets_without_probes_of_a_kind_have_no_rate_and_without_any_found_mate_the_rate_is_zero():
+    ones, label = torch.ones(1, 3, dtype=torch.int64), torch.tensor([0, 1, 2])
+    lone = pair_tail(torch.eye(3), label, far=1.0)
+    assert tar_replicates(lone, ones, (0.5,)).isnan().all()
+    same_person = pair_tail(torch.eye(3), label * 0, far=1.0)
+    assert tar_replicates(same_person, ones[:, :1], (0.5,)).isnan().all()
+    # Each mate ties with the other identity, so nobody is found at rank 1.
+    curve = open_set_curve(torch.ones(2, 2), label[:2], torch.ones(3, 2), label)
+    assert dir_replicates(curve, label, ones, (1.0,)).tolist() == [[0.0]]
+    assert dir_replicates(curve, label, ones, (1.0,), rank=2).tolist() == [[1.0]]
+    unknown = open_set_curve(torch.ones(2, 2), label[:2], torch.ones(2, 2), label[:2])
+    assert dir_replicates(unknown, label[:2], ones, (1.0,)).isnan().all()
+
+
 def test_shares_are_weighted_by_identity():
     success, identity = torch.tensor([True, False, True, True]), torch.tensor([0, 0, 1, 2])
     weights = torch.tensor([[1, 1, 1], [3, 0, 0], [0, 2, 1], [0, 0, 0]])
@@ -176,8 +190,7 @@ def test_draws_are_seeded_multinomial_and_leave_the_global_state_alone():
     assert torch.equal(weights, identity_weights(50, replicates=300, seed=4))
     assert not torch.equal(weights, identity_weights(50, replicates=300, seed=5))
     assert (weights.sum(dim=1) == 50).all()
-    # The share of identities that a replicate leaves out is near 1 / e.
-    assert float((weights == 0).double().mean()) == pytest.approx(0.98**50 * (1 / 0.98) ** 0, abs=0.01)
+    assert float((weights == 0).double().mean()) == pytest.approx(0.98**50, abs=0.01)
 
 
 def test_wrong_numbers_are_refused_in_one_line():

@@ -32,7 +32,8 @@ def brute(embedding, label):
 
 
 def listed(scores, names):
-    return [(s, *n) for s, n in zip(scores.tolist(), names.reshape(len(scores), -1).tolist(), strict=True)]
+    names = names.unsqueeze(1) if names.ndim == 1 else names
+    return [(s, *n) for s, n in zip(scores.tolist(), names.tolist(), strict=True)]
 
 
 @pytest.mark.parametrize("block", [1, 7, 16, 60, 1024])

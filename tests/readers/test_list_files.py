@@ -74,7 +74,7 @@ def test_the_first_wrong_line_of_a_table_is_named(tmp_path, monkeypatch, before,
 
 
 def test_lines_come_with_their_numbers_and_without_their_ends(tmp_path):
-    path = written(tmp_path, "a\r\n\nb c \nd".encode() + "é".encode())
+    path = written(tmp_path, b"a\r\n\nb c \nd" + "é".encode())
     assert list(text_lines(path)) == [(1, "a"), (2, ""), (3, "b c "), (4, "dé")]
 
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from lossbench.functional.open_set import OpenSetCurve
 from lossbench.functional.pair_tail import PairTail
+from lossbench.functional.weighted_rate import Ranked, accepted_share
 from lossbench.validate import check_range
 
-_CHUNK = 256
 _REPLICATES = 1000
 _HEAVIEST = 181  # its square is the largest that int16 holds
 
@@ -57,8 +57,8 @@ def percentile_interval(values: Tensor, *, level: float = 0.95) -> Interval:
 
     NaN with a reason where any replicate is NaN: what it would have been is unknown.
 
-    >>> percentile_interval(torch.arange(101) / 100, level=0.9)[:2]
-    (0.05, 0.95)
+    >>> percentile_interval(torch.arange(101), level=0.5)[:2]
+    (25.0, 75.0)
     """
     check_range("level", level, low=0, high=1, open_low=True, open_high=True)
     undefined = int(values.isnan().sum())
@@ -93,14 +93,14 @@ def tar_replicates(tail: PairTail, weights: Tensor, fars: Sequence[float]) -> Te
     tail: with impostor scores to spare, see ``pair_tail``. weights: (r, c), a column per identity of tail.
     NaN where a replicate has no genuine or impostor pair, or needs an impostor score that the tail lacks.
     """
-    genuine = _Ranked(tail.genuine, tail.genuine_identity.unsqueeze(1))
-    impostor = _Ranked(tail.impostor, tail.impostor_identity)
+    genuine = Ranked(tail.genuine, tail.genuine_identity.unsqueeze(1))
+    impostor = Ranked(tail.impostor, tail.impostor_identity)
     complete = len(tail.impostor) == tail.impostors
     parts = []
     for some in _blocks(weights, tail.genuine.device):
         images = some.double() * tail.images
         totals = (_total(tail.genuine_identity, some), (images.sum(1).square() - images.square().sum(1)) / 2)
-        parts.append(_accepted(genuine, impostor, totals, some.T.contiguous(), fars, complete))
+        parts.append(accepted_share(genuine, impostor, totals, some.T.contiguous(), fars, complete))
     return torch.cat(parts, dim=1)
 
 
@@ -114,96 +114,13 @@ def dir_replicates(
     """
     mated, non_mated = identity[curve.mated], identity[curve.non_mated]
     found = slice(None) if rank is None else curve.rank <= rank
-    genuine = _Ranked(curve.mate[found], mated[found].unsqueeze(1))
-    impostor = _Ranked(curve.impostor, non_mated.unsqueeze(1))
+    genuine = Ranked(curve.mate[found], mated[found].unsqueeze(1))
+    impostor = Ranked(curve.impostor, non_mated.unsqueeze(1))
     parts = []
     for some in _blocks(weights, identity.device):
         totals = (_total(mated, some), _total(non_mated, some))
-        parts.append(_accepted(genuine, impostor, totals, some.T.contiguous(), fars, complete=True))
+        parts.append(accepted_share(genuine, impostor, totals, some.T.contiguous(), fars, complete=True))
     return torch.cat(parts, dim=1)
-
-
-class _Ranked:
-    """Scores, descending, and the one or two identities (k, 1 or 2) that each belongs to."""
-
-    def __init__(self, scores: Tensor, identity: Tensor) -> None:
-        self.scores, order = scores.sort(descending=True)
-        self.identity = identity[order]
-
-
-class _Cumulative:
-    """In every replicate, the weight of the first so many entries of a ranked list."""
-
-    def __init__(self, ranked: _Ranked, drawn: Tensor) -> None:
-        self.identity = ranked.identity
-        self.drawn = drawn
-        self.column = torch.arange(drawn.shape[1], device=drawn.device).unsqueeze(1)
-        self.sums = [drawn.new_zeros(drawn.shape[1], dtype=torch.float64)]
-        self.buffers = drawn.new_empty(2, _CHUNK, drawn.shape[1])
-
-    def most(self, share: float, total: Tensor) -> Tensor:
-        """Return (r,) the most entries whose weight is at most ``share`` of ``total`` (r,)."""
-        while self._extend() and bool((self.sums[-1] / total <= share).any()):
-            pass
-        full = (torch.stack(self.sums) / total <= share).sum(dim=0) - 1
-        upto, entries = self._inside(full)
-        more = ((upto / total.unsqueeze(1) <= share) & entries).sum(dim=1)
-        return full * _CHUNK + more
-
-    def weight(self, entries: Tensor) -> Tensor:
-        """Return (r,) the weight of the first ``entries`` (r,)."""
-        full, rest = entries // _CHUNK, entries % _CHUNK
-        while len(self.sums) <= int(full.max()) and self._extend():
-            pass
-        upto, _ = self._inside(full)
-        upto = torch.cat([torch.stack(self.sums)[full, self.column[:, 0]].unsqueeze(1), upto], dim=1)
-        return upto.gather(1, rest.unsqueeze(1)).squeeze(1)
-
-    def _extend(self) -> bool:
-        """Sum one more chunk; False where there is none."""
-        start = (len(self.sums) - 1) * _CHUNK
-        chunk = self.identity[start : start + _CHUNK]
-        if not len(chunk):
-            return False
-        weight, other = self.buffers[:, : len(chunk)]
-        torch.index_select(self.drawn, 0, chunk[:, 0], out=weight)
-        if chunk.shape[1] == 2:
-            weight *= torch.index_select(self.drawn, 0, chunk[:, 1], out=other)
-        self.sums.append(self.sums[-1] + weight.sum(dim=0, dtype=torch.int32))
-        return True
-
-    def _inside(self, full: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (r, chunk) weights up to each entry of the chunk after ``full`` chunks, and which exist."""
-        place = full.unsqueeze(1) * _CHUNK + torch.arange(_CHUNK, device=full.device)
-        exists = place < len(self.identity)
-        chunk = self.identity[place.clamp(max=max(len(self.identity) - 1, 0))]
-        weight = self.drawn[chunk, self.column.unsqueeze(1)].prod(dim=2, dtype=torch.int32) * exists
-        before = torch.stack(self.sums)[full, self.column[:, 0]]
-        return before.unsqueeze(1) + weight.cumsum(dim=1), exists
-
-
-def _accepted(
-    genuine: _Ranked,
-    impostor: _Ranked,
-    totals: tuple[Tensor, Tensor],
-    drawn: Tensor,
-    fars: Sequence[float],
-    complete: bool,
-) -> Tensor:
-    """Return (len(fars), r): weight of the genuine scores that can be accepted, as a share of its total."""
-    rising = impostor.scores.flip(0)
-    # A genuine score can be accepted together with every impostor score at or above it.
-    alarms = len(rising) - torch.searchsorted(rising, genuine.scores)
-    accepted, refused = _Cumulative(genuine, drawn), _Cumulative(impostor, drawn)
-    undefined = (totals[0] == 0) | (totals[1] == 0)
-    rates = []
-    for far in fars:
-        check_range("far", far, low=0, high=1, open_low=True)
-        most = refused.most(far, totals[1].clamp(min=1))
-        rate = accepted.weight(torch.searchsorted(alarms, most, right=True)) / totals[0]
-        past = undefined if complete else undefined | (most == len(rising))
-        rates.append(rate.masked_fill(past, math.nan))
-    return torch.stack(rates)
 
 
 def _blocks(weights: Tensor, device: torch.device) -> tuple[Tensor, ...]:

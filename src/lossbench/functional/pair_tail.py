@@ -66,7 +66,7 @@ def pair_tail(
     identities, owner, images = label.unique_consecutive(return_inverse=True, return_counts=True)
     impostors = (len(label) ** 2 - int(images.square().sum())) // 2
     needed = min(math.ceil(spare * (allowed(far, impostors) + 1)), impostors) if impostors else 0
-    highest = _Highest(needed, embedding.device)
+    highest = Highest(needed, embedding.device)
     scores, names = [embedding.new_zeros(0, dtype=torch.float32)], [owner[:0]]
     for tile, rows, columns, same, other in _tiles(UnitRows(embedding), order, owner, block):
         if same is not None:
@@ -80,7 +80,7 @@ def pair_tail(
 def _tiles(
     unit: UnitRows, order: Tensor, owner: Tensor, block: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]]:
-    """Yield scores of the upper triangle, owners of rows and columns, and masks of genuine and impostor pairs.
+    """Yield scores of the upper triangle, owners of rows and columns, masks of genuine and impostor pairs.
 
     The masks are None where a tile has impostor pairs only.
     """
@@ -102,8 +102,8 @@ def _tiles(
             yield tile, left_owner, right_owner, same, other
 
 
-class _Highest:
-    """The ``keep`` highest scores of a stream of tiles, each with its two identities."""
+class Highest:
+    """The ``keep`` highest scores of a stream of tiles, each with what its row and its column stand for."""
 
     def __init__(self, keep: int, device: torch.device) -> None:
         self.keep = keep
@@ -111,7 +111,8 @@ class _Highest:
         self.scores = torch.empty(0, dtype=torch.float32, device=device)
         self.pairs = torch.empty(0, 2, dtype=torch.int64, device=device)
 
-    def add(self, tile: Tensor, rows: Tensor, columns: Tensor, wanted: Tensor | None) -> None:
+    def add(self, tile: Tensor, rows: Tensor, columns: Tensor, wanted: Tensor | None = None) -> None:
+        """See scores (a, b) of rows (a,) and columns (b,), only those ``wanted`` (a, b) bool where given."""
         hits = tile > self.bound if wanted is None else (tile > self.bound).logical_and_(wanted)
         row, column = hits.nonzero().unbind(1)
         if self.keep == 0 or not len(row):
@@ -124,7 +125,7 @@ class _Highest:
     def _shrink(self) -> None:
         self.scores, kept = self.scores.topk(min(self.keep, len(self.scores)))
         self.pairs = self.pairs[kept]
-        if len(self.scores) == self.keep:
+        if 0 < self.keep == len(self.scores):
             self.bound = float(self.scores[-1])
 
     def result(self) -> tuple[Tensor, Tensor]:

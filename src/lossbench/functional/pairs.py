@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lossbench.functional.cosine import CosineBlock, UnitRows, check_rows
+from lossbench.functional.hardest import Hardest
 from lossbench.functional.roc import RocCounts, RocCurve
 from lossbench.validate import check_range
 
@@ -21,7 +22,8 @@ def pair_roc(embedding: Tensor, label: Tensor, *, block: int = 1024) -> RocCurve
 
     Two passes: the genuine scores, near the diagonal once rows are sorted by label, are kept and sorted;
     then every impostor score is counted against them and dropped. Extra memory is some tiles (about 30 MB),
-    plus up to 60 bytes per genuine pair, and never depends on the number of impostor pairs.
+    plus up to 60 bytes per genuine pair, and never depends on the number of impostor pairs. Where only some
+    numbers of the curve are wanted, ``pair_verification`` gives them in a tenth of the time.
     Raises ValueError for wrong shapes, rows with NaN or infinity, negative labels, or block < 1.
 
     >>> curve = pair_roc(torch.eye(3)[[0, 0, 1]], torch.tensor([5, 5, 8]))
@@ -29,47 +31,71 @@ def pair_roc(embedding: Tensor, label: Tensor, *, block: int = 1024) -> RocCurve
     ([1.0], 1, 2, [0])
     """
     check_range("block", block, low=1)
+    embedding, label = check_pairs(embedding, label)
+    unit, grid = UnitRows(embedding), PairGrid(label, block)
+    scores = [tile[grid.wanted(i, j, genuine=True)] for i, j, tile in grid.mixed(unit)]
+    counts = RocCounts(torch.cat([embedding.new_zeros(0, dtype=torch.float32), *scores]))
+    count_impostors(unit, grid, counts)
+    return counts.curve()
+
+
+def check_pairs(embedding: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """Return embedding and label as ``check_rows`` does; ValueError for negative labels too."""
     embedding, label = check_rows(embedding, label)
     negative = int((label < 0).sum())
     if negative:
         raise ValueError(f"{negative} labels are negative: distractors have no genuine pair, leave them out")
-    pairs = _Pairs(embedding, label, block)
-    counts = RocCounts(pairs.genuine())
-    for scores in pairs.scores(genuine=False):
-        counts.add(scores)
-    return counts.curve()
+    return embedding, label
 
 
-class _Pairs:
-    """The upper triangle of the cosine matrix, rows sorted by label, as a stream of tiles."""
+class PairGrid:
+    """The upper triangle of all pairs, rows sorted by label, cut into tiles.
 
-    def __init__(self, embedding: Tensor, label: Tensor, block: int) -> None:
-        self.unit = UnitRows(embedding)
-        label, order = label.sort(stable=True)
-        self.rows = order.split(block) if len(order) else ()
-        self.labels = label.split(block)
-        self.cosine = CosineBlock(min(block, max(len(label), 1)), embedding.device)
-        # On the host once, so that the loop over tiles never waits for the device.
-        self.first = label[::block].tolist()
-        self.last = [*label[block - 1 :: block].tolist(), *label[-1:].tolist()]
+    label: (n,) sorted. order: (n,) the row of the embedding at each place. rows, labels: both by block.
+    """
 
-    def genuine(self) -> Tensor:
-        """All genuine scores (g,), in no particular order."""
-        return torch.cat([self.unit.embedding.new_zeros(0, dtype=torch.float32), *self.scores(genuine=True)])
+    def __init__(self, label: Tensor, block: int) -> None:
+        self.label, self.order = label.sort(stable=True)
+        self.block = min(block, max(len(label), 1))
+        self.rows = self.order.split(self.block) if len(label) else ()
+        self.labels = self.label.split(self.block)
+        # On the host once, so that a loop over tiles never waits for the device.
+        first = self.label[:: self.block].tolist()
+        last = [*self.label[self.block - 1 :: self.block].tolist(), *self.label[-1:].tolist()]
+        # Sorted by label: a tile holds a genuine pair only if its rows reach its columns' first.
+        self.reach = [sum(value <= end for value in first) for end in last[: len(first)]]
 
-    def scores(self, *, genuine: bool) -> Iterator[Tensor]:
-        """Yield the scores of one kind of pair, tile by tile; an unmasked tile lives until the next one."""
-        for i, rows in enumerate(self.rows):
-            left = self.unit.take(rows)
+    def tiles(self) -> Iterator[tuple[int, int, bool]]:
+        """Yield row block, column block, and whether some of the tile's pairs are no impostor pairs."""
+        for i in range(len(self.rows)):
             for j in range(i, len(self.rows)):
-                # Sorted by label: this tile holds a genuine pair only if its rows reach its columns' first.
-                mixed = j == i or self.first[j] <= self.last[i]
-                if genuine and not mixed:
-                    break
-                tile = self.cosine(left, left if j == i else self.unit.take(self.rows[j]))
-                yield tile[self._wanted(i, j, genuine)] if mixed else tile.flatten()
+                yield i, j, j < self.reach[i]
 
-    def _wanted(self, i: int, j: int, genuine: bool) -> Tensor:
+    def wanted(self, i: int, j: int, *, genuine: bool) -> Tensor:
+        """Which entries of a tile are pairs of one kind, bool; each pair is in one tile once."""
         same = self.labels[i].unsqueeze(1) == self.labels[j].unsqueeze(0)
         wanted = same if genuine else same.logical_not_()
         return wanted.triu(1) if i == j else wanted
+
+    def mixed(self, unit: UnitRows) -> Iterator[tuple[int, int, Tensor]]:
+        """Yield the tiles that hold all genuine pairs, with their scores; the next one overwrites them."""
+        cosine = CosineBlock(self.block, self.label.device)
+        for i, rows in enumerate(self.rows):
+            left = unit.take(rows)
+            for j in range(i, self.reach[i]):
+                yield i, j, cosine(left, left if j == i else unit.take(self.rows[j]))
+
+
+def count_impostors(
+    unit: UnitRows, grid: PairGrid, counts: RocCounts, hardest: Hardest | None = None
+) -> None:
+    """Score every impostor pair by the definition and hand it to ``counts``, and to ``hardest``."""
+    cosine = CosineBlock(grid.block, grid.label.device)
+    for i, j, mixed in grid.tiles():
+        if j == i:
+            left = unit.take(grid.rows[i])
+        tile = cosine(left, left if j == i else unit.take(grid.rows[j]))
+        wanted = grid.wanted(i, j, genuine=False) if mixed else None
+        counts.add(tile.flatten() if wanted is None else tile[wanted])
+        if hardest is not None:
+            hardest.add(tile, grid.rows[i], grid.rows[j], wanted)

@@ -42,9 +42,14 @@ class RocCurve:
     @property
     def undefined(self) -> str | None:
         """Why no rate can be given, or None."""
-        if self.genuine == 0:
-            return "no genuine pair: no identity has two images"
-        return "no impostor pair: all images show one identity" if self.impostors == 0 else None
+        return undefined(self.genuine, self.impostors)
+
+
+def undefined(genuine: int, impostors: int) -> str | None:
+    """Return why pairs so many of each kind give no rate, or None."""
+    if genuine == 0:
+        return "no genuine pair: no identity has two images"
+    return "no impostor pair: all images show one identity" if impostors == 0 else None
 
 
 class RocCounts:

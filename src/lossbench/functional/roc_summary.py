@@ -81,10 +81,20 @@ def equal_error_rate(curve: RocCurve) -> float:
     # The crossing is at, or just below, the lowest threshold beyond which FRR has reached FAR.
     steps = range(len(curve.thresholds))
     point = bisect_left(steps, True, key=lambda i: _frr(curve, i - 1) < _far_above(curve, i)) - 1
-    frr, far = _frr(curve, point), int(curve.impostors_accepted[point]) / curve.impostors
+    far, far_above = int(curve.impostors_accepted[point]) / curve.impostors, _far_above(curve, point)
+    before, frr = _frr(curve, point - 1), _frr(curve, point)
+    return crossing_rate(frr_before=before, frr=frr, far=far, far_above=far_above)
+
+
+def crossing_rate(*, frr_before: float, frr: float, far: float, far_above: float) -> float:
+    """Return the equal error rate from the steps at, or just above, which the two staircases cross.
+
+    frr_before: false reject rate at the next higher genuine score, 1 above all. frr, far: rates at the lowest
+    genuine score beyond which FRR has reached FAR. far_above: false accept rate just above it.
+    """
     if far <= frr:
         return frr
-    return (max(frr, _far_above(curve, point)) + min(_frr(curve, point - 1), far)) / 2
+    return (max(frr, far_above) + min(frr_before, far)) / 2
 
 
 def _frr(curve: RocCurve, point: int) -> float:

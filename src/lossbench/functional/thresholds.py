@@ -76,6 +76,26 @@ def blufr_threshold(genuine: Tensor, impostor: Tensor, impostors: int, far: floa
     return (top + float(above.min())) / 2 if len(above) else top + _SQRT_EPS
 
 
+def accepted_shares(genuine: Tensor, identity: Tensor, threshold: float) -> tuple[float, float]:
+    """Return the share of genuine scores (g,) >= threshold, over all of them and as a mean over identities.
+
+    identity: (g,) which identity >= 0 each score belongs to; those without a score are left out. NaN without
+    scores.
+
+    >>> import torch
+    >>> accepted_shares(torch.tensor([0.9, 0.8, 0.7, 0.1]), torch.tensor([0, 0, 0, 4]), 0.5)
+    (0.75, 0.5)
+    """
+    if not len(genuine):
+        return math.nan, math.nan
+    accepted = genuine.double() >= threshold
+    pairs = identity.bincount()
+    shares = identity[accepted].bincount(minlength=len(pairs)).double() / pairs
+    # Rounded once, so that the order of the identities is of no account.
+    macro = math.fsum(shares[pairs > 0].tolist()) / int((pairs > 0).sum())
+    return int(accepted.sum()) / len(genuine), macro
+
+
 def _check_tail(needed: int, impostor: Tensor, impostors: int) -> None:
     if len(impostor) < min(max(needed, 1), impostors):
         raise ValueError(

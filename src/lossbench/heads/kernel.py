@@ -23,9 +23,9 @@ _SHORTEST = 1e-12
 # exp(-60) is nothing beside the 1 in the sum of a softmax, in float64 too. Below exp(-87) a float32 is
 # subnormal, and a matrix with one such entry in ten multiplies twelve times slower.
 _LOWEST = -60.0
-# Elements in a part of a matrix: as many as stay in cache from one elementwise operation to the next, and as
-# many as a matrix product needs to run at full speed.
-_PASS, _PRODUCT = 2**18, 2**22
+# Elements in a part of a matrix. One elementwise operation after another is fastest on a part that stays in
+# cache, but each waits for all threads, milliseconds on a busy machine; products need more for full speed.
+_PASS, _PRODUCT = 2**20, 2**22
 
 
 def cosine_scores(
@@ -121,17 +121,17 @@ class _CrossEntropy(torch.autograd.Function):
         own = None if margin is None else _own(head, target, margin)
         logits = torch.mm(unit * (scale / tau), weight.T)
         changed = own.changed * (scale / tau) if own else None
-        loss, total = _softmax_gradient_(logits, head.inverse, target[:, None], changed)
-        ctx.save_for_backward(logits, total, *head, *(own or ()))
+        loss = _softmax_gradient_(logits, head.inverse, target[:, None], changed)
+        ctx.save_for_backward(logits, *head, *(own or ()))
         ctx.tau = tau
         return loss[:, 0]
 
     @staticmethod
     @_first_derivative_only
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        softmax_gradient, total, *saved = ctx.saved_tensors
+        softmax_gradient, *saved = ctx.saved_tensors
         head, own = _unpack(saved)
-        factor = grad[:, None] / (total * ctx.tau)
+        factor = grad[:, None] / ctx.tau
         gradients = _gradients(head, own, softmax_gradient, None, factor, ctx.needs_input_grad)
         return *gradients, None, None, None
 
@@ -155,24 +155,17 @@ def _unpack(saved: Sequence[Tensor]) -> tuple[_Head, _Own | None]:
     return _Head(*saved[:4]), _Own(*saved[4:]) if saved[4:] else None
 
 
-def _softmax_gradient_(
-    logits: Tensor, inverse: Tensor, target: Tensor, changed: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Losses and sums of exp(logit - greatest logit), each (n, 1).
-
-    ``logits`` come as x Wᵀ and leave as the losses' gradient on it, but for the margin, times the sums.
-    """
-    loss, total = logits.new_empty(target.shape), logits.new_empty(target.shape)
+def _softmax_gradient_(logits: Tensor, inverse: Tensor, target: Tensor, changed: Tensor | None) -> Tensor:
+    """Losses (n, 1); ``logits`` come as x Wᵀ and leave as the losses' gradient on it, but for the margin."""
+    loss, minus_one = logits.new_empty(target.shape), logits.new_tensor(-1.0).expand(target.shape)
     for rows in _parts(logits, logits.shape[1], _PASS):
         part, own = logits[rows].mul_(inverse), target[rows]
         if changed is not None:
             part.scatter_(1, own, changed[rows])
-        part.sub_(part.amax(1, keepdim=True))
-        own_logit = part.gather(1, own)
-        total[rows] = part.clamp_(min=_LOWEST).exp_().sum(1, keepdim=True)
-        loss[rows] = total[rows].log() - own_logit
-        part.scatter_add_(1, own, -total[rows]).mul_(inverse)
-    return loss, total
+        torch.log_softmax(part, 1, out=part)
+        loss[rows] = -part.gather(1, own)
+        part.clamp_(min=_LOWEST).exp_().scatter_add_(1, own, minus_one[rows]).mul_(inverse)
+    return loss
 
 
 def _gradients(

@@ -14,7 +14,7 @@ import numpy as np
 
 from lossbench.readers.lfw import file_stem, image_positions
 from lossbench.readers.list_files import Location
-from lossbench.readers.mat_file import load_mat
+from lossbench.readers.mat_file import MatValue, load_mat
 
 # trial: train images, their genuine pairs, test images, their genuine pairs, genuine probes, impostor probes
 # (info file of the BLUFR toolkit, LFW)
@@ -77,8 +77,8 @@ def read_blufr(path: Location) -> Blufr:
     classes = len(np.unique(labels))
     if len(labels) != len(images) or not np.array_equal(np.unique(labels), np.arange(classes)):
         raise ValueError(f"{path}: labels: expected {len(images)}, each of 1, 2, 3, ... in use")
-    cells = [values[name].ravel() for name in _INDEXES]
-    if len({len(cell) for cell in cells}) != 1 or not len(cells[0]):
+    cells = [values[name] for name in _INDEXES]
+    if not all(isinstance(cell, list) and len(cell) == len(cells[0]) > 0 for cell in cells):
         raise ValueError(f"{path}: {', '.join(_INDEXES)}: expected one cell per trial in each")
     trials = tuple(_trial(path, i, labels, parts) for i, parts in enumerate(zip(*cells, strict=True)))
     official = (len(images), classes) == _OFFICIAL and len(trials) == len(OFFICIAL_COUNTS)
@@ -91,7 +91,7 @@ def read_blufr(path: Location) -> Blufr:
     return blufr
 
 
-def _trial(path: Location, i: int, labels: np.ndarray, parts: Sequence[np.ndarray]) -> BlufrTrial:
+def _trial(path: Location, i: int, labels: np.ndarray, parts: Sequence[MatValue]) -> BlufrTrial:
     named = zip(_INDEXES, parts, strict=True)
     trial = BlufrTrial(*(_integers(path, f"{name}{{{i + 1}}}", part) - 1 for name, part in named))
     everything = np.arange(len(labels))
@@ -136,13 +136,10 @@ def write_blufr(
     savemat(path, values, do_compression=True)
 
 
-def _names(path: Location, cells: np.ndarray) -> tuple[str, ...]:
-    values = cells.ravel().tolist()
-    if not values or not all(
-        isinstance(cell, np.ndarray) and cell.dtype.kind == "U" and cell.size == 1 for cell in values
-    ):
+def _names(path: Location, cells: MatValue) -> tuple[str, ...]:
+    if not isinstance(cells, list) or not cells or not all(isinstance(cell, str) and cell for cell in cells):
         raise ValueError(f"{path}: imageList: expected a cell of one file name per image")
-    names = tuple(file_stem(cell.item()) for cell in values)
+    names = tuple(file_stem(str(cell)) for cell in cells)
     try:
         image_positions(names)
     except ValueError as error:
@@ -150,10 +147,12 @@ def _names(path: Location, cells: np.ndarray) -> tuple[str, ...]:
     return names
 
 
-def _integers(path: Location, name: str, values: Any) -> np.ndarray:
-    """Return (k,) int64 of a MATLAB vector of whole numbers, whatever type it has."""
-    array = np.asarray(values).ravel()
-    whole = array.dtype.kind in "iuf" and array.size and bool((abs(array.astype(np.float64)) < 2**31).all())
-    if not whole or (array != np.floor(array)).any():
+def _integers(path: Location, name: str, values: MatValue) -> np.ndarray:
+    """Return a vector (k,) as int64, whatever type the file gives its whole numbers."""
+    if not isinstance(values, np.ndarray) or not len(values):
         raise ValueError(f"{path}: {name}: expected a vector of whole numbers")
-    return array.astype(np.int64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN says so when it is converted
+        numbers = values.astype(np.float64)
+    if not (abs(numbers) < 2**31).all() or (numbers != np.floor(numbers)).any():
+        raise ValueError(f"{path}: {name}: expected a vector of whole numbers")
+    return numbers.astype(np.int64)

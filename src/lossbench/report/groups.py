@@ -138,9 +138,7 @@ def _tell_apart(groups: Sequence[Group]) -> None:
         tasks[group.part("dataset"), group.part("backbone")].append(group)
     for task in tasks.values():
         named = {name for group in task for name in group.knobs}
-        varying = {
-            key for key in _varying(task) if key not in named and not key.startswith(("head.", "loss."))
-        }
+        varying = {key for key in _varying(task) if not _told(key, named)}
         for group in task:
             group.differs = {key: group.settings[key] for key in varying & set(group.settings)}
     same = defaultdict(list)
@@ -150,6 +148,12 @@ def _tell_apart(groups: Sequence[Group]) -> None:
         varying = _varying(twins)
         for group in twins:
             group.differs |= {key: group.settings[key] for key in varying & set(group.settings)}
+
+
+def _told(key: str, knobs: set[str]) -> bool:
+    """Whether the names of head and loss, or a knob, say it already."""
+    group, _, word = key.partition(".")
+    return group in ("head", "loss", "regularizer") or word in knobs
 
 
 def _varying(groups: Sequence[Group]) -> set[str]:

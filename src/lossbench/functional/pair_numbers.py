@@ -1,0 +1,134 @@
+"""The verification numbers of all pairs in two ways: every score by the definition, or screened in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lossbench.functional.cosine import UnitRows
+from lossbench.functional.hardest import Hardest, HardPairs
+from lossbench.functional.pair_screening import PairScreen, UnsettledError
+from lossbench.functional.pair_watch import watched_cells
+from lossbench.functional.pairs import PairGrid, count_impostors
+from lossbench.functional.roc import RocCounts, RocCurve
+from lossbench.functional.roc_summary import (
+    RocPoints,
+    TarAtFar,
+    area_under_curve,
+    crossing_rate,
+    equal_error_rate,
+    tar_at_far,
+    thin,
+)
+from lossbench.functional.screened_counts import ScreenedCounts
+from lossbench.functional.screening import float32_products_hold, screening_error
+
+_LARGEST_ERROR = 1e-3
+
+
+class PairNumbers(NamedTuple):
+    """Operating points, areas, points for a figure and the hardest impostor pairs, as in PairVerification."""
+
+    rates: list[TarAtFar]
+    eer: float
+    auc: float
+    auc_error: float
+    line: RocPoints
+    hardest: HardPairs
+
+
+@dataclass(frozen=True)
+class PairTask:
+    """What is counted: genuine scores (g,), impostors, and what is asked of them."""
+
+    unit: UnitRows
+    grid: PairGrid
+    genuine: Tensor
+    impostors: int
+    fars: Sequence[float]
+    hardest: int
+    points: int
+
+
+def scored(task: PairTask) -> PairNumbers:
+    """Score every pair by the definition."""
+    counts = RocCounts(task.genuine)
+    hardest = Hardest(task.hardest, len(task.grid.order), task.genuine.device, largest=True)
+    count_impostors(task.unit, task.grid, counts, hardest)
+    curve = counts.curve()
+    rates = [tar_at_far(curve, far) for far in task.fars]
+    area, line = area_under_curve(curve), thin(curve, task.points)
+    return PairNumbers(rates, equal_error_rate(curve), area, 0.0, line, hardest.pairs())
+
+
+def screened(task: PairTask) -> PairNumbers:
+    """Screen the impostor pairs; raises UnsettledError where that cannot tell."""
+    error = screening_error(task.unit.embedding.shape[1])
+    genuine = RocCounts(task.genuine).curve()
+    if error > _LARGEST_ERROR or not float32_products_hold(task.genuine.device) or not genuine.genuine:
+        raise UnsettledError
+    screen = PairScreen(task.unit, task.grid)
+    asked = {"fars": task.fars, "hardest": task.hardest, "impostors": task.impostors, "error": error}
+    watched = watched_cells(screen.sample(), genuine.thresholds, 1 - genuine.tar, **asked)
+    counts = ScreenedCounts(screen.scan(watched), task.unit, task.grid.order, error)
+    del screen
+    rates = [_rate(counts, genuine, far) for far in task.fars]
+    auc, auc_error = certain(*counts.area(task.genuine.sort().values))
+    # Not exact, but as near as a figure shows: thin() asks for whole numbers.
+    accepted = (counts.far_at(genuine.thresholds) * counts.impostors).round().long()
+    line = thin(_curve(genuine, slice(None), accepted, accepted, counts.impostors), task.points)
+    return PairNumbers(rates, _equal_error_rate(counts, genuine), auc, auc_error, line, counts.hardest(task.hardest))
+
+
+def _rate(counts: ScreenedCounts, genuine: RocCurve, far: float) -> TarAtFar:
+    """``tar_at_far`` of the one point that it would find."""
+
+    def refused(point: int, accepted: int, above: int) -> bool:
+        return accepted / counts.impostors > far
+
+    point, accepted, above = counts.last_point(genuine.thresholds, refused)
+    if point < 0:
+        point, accepted = 0, counts.impostors
+    found = [torch.tensor([n], device=genuine.thresholds.device) for n in (accepted, above)]
+    return tar_at_far(_curve(genuine, slice(point, point + 1), *found, counts.impostors), far)
+
+
+def _equal_error_rate(counts: ScreenedCounts, genuine: RocCurve) -> float:
+    """``equal_error_rate`` by the counts at the one threshold where the staircases meet."""
+
+    def frr(point: int) -> float:
+        return (genuine.genuine - int(genuine.genuine_accepted[point])) / genuine.genuine if point >= 0 else 1.0
+
+    def refused(point: int, accepted: int, above: int) -> bool:
+        return frr(point - 1) < above / counts.impostors
+
+    point, accepted, above = counts.last_point(genuine.thresholds, refused)
+    return crossing_rate(
+        frr_before=frr(point - 1), frr=frr(point), far=accepted / counts.impostors, far_above=above / counts.impostors
+    )
+
+
+def _curve(genuine: RocCurve, part: slice, accepted: Tensor, above: Tensor, impostors: int) -> RocCurve:
+    thresholds, tar = genuine.thresholds[part], genuine.genuine_accepted[part]
+    return RocCurve(thresholds, tar, accepted, above, genuine.genuine, impostors)
+
+
+def certain(low: float, high: float) -> tuple[float, float]:
+    """Return the number of most digits to which everything from low to high rounds, and half a unit of the last.
+
+    The exact value rounds to it too, so how a product was summed cannot show. Raises UnsettledError where not
+    even two decimals are certain.
+
+    >>> certain(0.98761, 0.98764)
+    (0.9876, 5e-05)
+    """
+    if low == high:
+        return low, 0.0
+    for digits in range(9, 1, -1):
+        if round(low, digits) == round(high, digits):
+            return round(low, digits), float(f"5e-{digits + 1}")
+    raise UnsettledError

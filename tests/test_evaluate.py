@@ -171,3 +171,63 @@ def test_other_rows_or_no_replicates_cannot_be_compared(files, capsys):
     assert "has other labels" in capsys.readouterr().err
     assert call(files, "--against", str(files / "faces.npy"), "--bootstrap", "0") == 1
     assert "needs --bootstrap" in capsys.readouterr().err
+
+
+# protocols with lists of their own
+
+
+def people(folder, n=40, identities=8):
+    """Embeddings of images named as LFW's, in a list, and pairs of them in two folds."""
+    rows, labels = draw(n, identities, noise=0.5)
+    order = np.argsort(labels, kind="stable")
+    rows, labels = rows[order], labels[order]
+    number = np.arange(n) - np.searchsorted(labels, labels) + 1
+    np.save(folder / "faces.npy", rows)
+    names = [f"p{label}/p{label}_{i:04d}" for label, i in zip(labels, number, strict=True)]
+    (folder / "images.txt").write_text("\n".join(name.split("/")[1] for name in names) + "\n")
+    (folder / "people.txt").write_text("\n".join(f"p{label}" for label in labels) + "\n")
+    same = [f"p{label}\t1\t2" for label in range(4)]
+    other = [f"p{label}\t1\tp{label + 1}\t1" for label in range(4)]
+    (folder / "pairs.txt").write_text(
+        "\n".join(["2\t2", *same[:2], *other[:2], *same[2:], *other[2:]]) + "\n"
+    )
+    return rows, labels
+
+
+def test_view_2_reads_pairs_of_images_and_records_the_digest_of_the_list(files):
+    people(files)
+    options = ("--protocol", "lfw", "--pairs", str(files / "pairs.txt"), "--no-figures")
+    assert call(files, *options, labels="images.txt") == 0
+    record = read_record(files / "out")
+    assert record.details["test/lfw"]["folds"] == 2
+    assert 0.5 <= record.metrics["test/pair_accuracy"] <= 1
+    assert len(record.config["protocol"]["lists"]["pairs.txt"]) == 64
+
+
+def test_blufr_draws_trials_where_no_list_is_given(files):
+    people(files)
+    assert call(files, "--protocol", "blufr", "--no-figures") == 0
+    record = read_record(files / "out")
+    assert record.details["test/blufr"]["trials"] == 10
+    assert any(name.startswith("test/tar_far_1e_3") for name in record.metrics)
+
+
+def test_megaface_puts_distractors_into_every_gallery(files):
+    people(files)
+    np.save(files / "strangers.npy", np.random.default_rng(1).normal(size=(50, 8)).astype(np.float16))
+    options = ("--protocol", "megaface", "--distractors", str(files / "strangers.npy"), "--no-figures")
+    assert call(files, *options) == 0
+    record = read_record(files / "out")
+    assert record.details["test/megaface"]["distractors"] == 50
+    assert record.details["test/megaface"]["cleaned"] is False
+    assert 0 < record.metrics["test/cmc_1"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "line"), [("lfw", "needs --pairs"), ("megaface", "needs --distractors")]
+)
+def test_a_protocol_without_its_list_is_one_line(files, capsys, protocol, line):
+    assert call(files, "--protocol", protocol) == 1
+    err = capsys.readouterr().err
+    assert line in err
+    assert len(err.splitlines()) == 1

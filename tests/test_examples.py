@@ -9,6 +9,9 @@ MODULES += ["losses.cross_entropy", "losses.focal", "losses.hinge", "losses.labe
 MODULES += ["losses.squared_normalized", "losses.one_vs_all", "validate", "feasibility"]
 MODULES += ["margins.angle", "margins.additive_angle", "margins.additive_cosine", "margins.clipped_angle"]
 MODULES += ["margins.combined", "margins.multiplicative_angle"]
+MODULES += ["functional.thresholds", "functional.open_set", "functional.listed", "functional.pair_tail"]
+MODULES += ["functional.bootstrap", "functional.distractors", "functional.templates", "intervals"]
+MODULES += ["protocols.lfw", "protocols.blufr_trials", "protocols.megaface"]
 
 
 @pytest.mark.parametrize("name", MODULES)

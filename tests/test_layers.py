@@ -43,8 +43,8 @@ LAYERS = [
     {"build", "evaluation"},
     {"check", "trained"},
     {"job"},
-    {"run", "embed", "evaluate"},
-    {"cli"},
+    {"run", "embed", "evaluated"},
+    {"cli", "evaluate"},
     {"__main__"},
 ]
 RANK = {module: rank for rank, modules in enumerate(LAYERS) for module in modules}

@@ -47,11 +47,8 @@ def read(path: Path, labels: Path | None = None) -> Embeddings:
     Raises ValueError, in one line with the path, for what cannot be read, shapes that do not belong together,
     and rows that hold NaN or infinity.
     """
-    arrays = _arrays(path)
-    rows = _one(path, arrays, _ROWS)
-    if rows.ndim != 2 or rows.dtype.kind != "f" or not rows.size:
-        raise ValueError(f"{path}: holds {rows.dtype} {rows.shape}; give floats of shape (n, d)")
-    words = _words(labels) if labels else _one(path, arrays, _LABELS)
+    rows = read_rows(path)
+    words = _words(labels) if labels else _one(path, _arrays(path), _LABELS)
     if words.ndim != 1 or len(words) != len(rows):
         raise ValueError(f"{labels or path}: labels of shape {words.shape} for {len(rows)} rows of {path}")
     if words.dtype.kind == "f":
@@ -62,6 +59,14 @@ def read(path: Path, labels: Path | None = None) -> Embeddings:
     known = ~np.isin(names, DISTRACTORS)
     place = np.where(known, known.cumsum() - 1, -1)
     return Embeddings(rows, place[index], tuple(names[known].tolist()), _checked(path, rows))
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """(n, d) floats from .npy, .npz or .safetensors; ValueError for anything else."""
+    rows = _one(path, _arrays(path), _ROWS)
+    if rows.ndim != 2 or rows.dtype.kind != "f" or not rows.size:
+        raise ValueError(f"{path}: holds {rows.dtype} {rows.shape}; give floats of shape (n, d)")
+    return rows
 
 
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:

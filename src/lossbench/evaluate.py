@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from lossbench.config import ConfigError
-from lossbench.records import RESULT, Record, read_record
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lossbench.embeddings import Embeddings
+    from lossbench.records import Record
 
-PROTOCOLS = ("verification", "identification")
-_BLOCK = 2**24
+DEFAULT = ("verification", "identification")
+PROTOCOLS = (*DEFAULT, "lfw", "blufr", "megaface")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 with one line for what cannot be evaluated."""
     options = _parser().parse_args(argv)
+    # Only now: --help should answer at once.
+    from lossbench.evaluated import Request, evaluate_files
+    from lossbench.report.summary import run_summary, show
+
+    settings = dict(vars(options))
+    only = settings.pop("protocol")
+    settings |= {"protocols": (only,) if only else DEFAULT, "figures": not settings.pop("no_figures")}
     try:
-        record, reused = evaluate_files(options)
+        record, reused = evaluate_files(Request(**settings))
     except ValueError as error:
         print(f"lossbench.evaluate: error: {error}", file=sys.stderr)
         return 1
-    from lossbench.report.summary import run_summary, show
-
     if reused:
         print(f"finished before: {options.out} (--force evaluates again)")
     for line in _cautions(record):
@@ -38,104 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     show(run_summary(record, options.out))
     print("\n".join(_comparison(record)), end="")
     return 0
-
-
-def evaluate_files(options: argparse.Namespace) -> tuple[Record, bool]:
-    """The record of the files named, and whether it was there before; writes DIR/result.json last."""
-    from lossbench.embeddings import read
-
-    started = time.perf_counter()
-    given = read(options.embeddings, options.labels)
-    other = _other(options, given)
-    config = {
-        "protocol": {"names": _protocols(options), "bootstrap": options.bootstrap, "seed": options.seed}
-    }
-    identity = _digest(config, given, *([other] if other else []))
-    if (options.out / RESULT).exists() and not options.force:
-        before = read_record(options.out)
-        if before.id == identity:
-            return before, True
-        raise ConfigError(
-            f"{options.out}: holds the result of something else; choose another --out, or --force"
-        )
-    options.out.mkdir(parents=True, exist_ok=True)
-    return _evaluated(given, other, config, identity, options, started), False
-
-
-def _other(options: argparse.Namespace, given: Embeddings) -> Embeddings | None:
-    from lossbench.embeddings import read
-
-    if options.against is None:
-        return None
-    if not options.bootstrap:
-        raise ConfigError("--against: needs --bootstrap of at least 1")
-    other = read(options.against, options.labels)
-    if other.names != given.names or (other.labels != given.labels).any():
-        raise ConfigError(
-            f"--against {options.against}: has other labels; rows must belong together one by one"
-        )
-    return other
-
-
-def _evaluated(
-    given: Embeddings,
-    other: Embeddings | None,
-    config: dict[str, Any],
-    identity: str,
-    options: argparse.Namespace,
-    started: float,
-) -> Record:
-    import torch
-
-    from lossbench.environment import environment, peak_memory_mb
-    from lossbench.protocols.labelled import difference, labelled
-    from lossbench.records import write_curves, write_record
-    from lossbench.report.figures import run_figures
-
-    rows, labels = torch.from_numpy(given.rows), torch.from_numpy(given.labels)
-    drawn = {"replicates": options.bootstrap, "seed": options.seed}
-    found = labelled(rows, labels, protocols=config["protocol"]["names"], **drawn)
-    against = {}
-    if other:
-        differences = difference(rows, torch.from_numpy(other.rows), labels, **drawn)
-        against = {"against": {"embeddings": str(options.against), "differences": differences}}
-    name = options.name or options.embeddings.stem
-    names = {"dataset": (options.labels or options.embeddings).stem, "head": name, "knobs": {}}
-    device = torch.device("cpu")
-    record = Record(
-        id=identity,
-        config=config,
-        metrics=found.evaluation.metrics,
-        details=names | {"embeddings": str(options.embeddings)} | found.evaluation.details | against,
-        intervals=found.intervals,
-        cost={"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(device)},
-        split={"roles": {"test": given.facts()}, "sha256": identity},
-        environment=environment(device, str(given.rows.dtype)),
-    )
-    curves = found.evaluation.curves
-    write_curves(options.out, **curves)
-    if not options.no_figures:
-        run_figures(options.out / "figures", record, curves, [])
-    write_record(options.out, record)
-    return record
-
-
-def _protocols(options: argparse.Namespace) -> list[str]:
-    return [options.protocol] if options.protocol else list(PROTOCOLS)
-
-
-def _digest(config: dict[str, Any], *systems: Embeddings) -> str:
-    """Hex sha256 of every row, every label and what is asked of them."""
-    from lossbench.identity import RECIPE
-
-    digest = hashlib.sha256(json.dumps([config, RECIPE], sort_keys=True).encode())
-    for given in systems:
-        digest.update(json.dumps([given.names, str(given.rows.dtype), given.rows.shape]).encode())
-        digest.update(given.labels.tobytes())
-        step = max(1, _BLOCK // given.rows.shape[1])
-        for start in range(0, len(given.rows), step):
-            digest.update(given.rows[start : start + step].tobytes())
-    return digest.hexdigest()
 
 
 def _comparison(record: Record) -> list[str]:
@@ -182,7 +83,22 @@ def _parser() -> argparse.ArgumentParser:
         help="one identity a row: .txt or .npy, -1 for distractors (default: in EMB, under 'labels')",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
-    parser.add_argument("--protocol", choices=PROTOCOLS, help="only this one (default: both)")
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, help="only this one (default: verification and identification)"
+    )
+    parser.add_argument(
+        "--pairs", type=Path, metavar="FILE", help="lfw: pairs.txt; LABELS then names each row's image"
+    )
+    parser.add_argument(
+        "--trials",
+        type=Path,
+        metavar="FILE",
+        help="blufr: blufr_lfw_config.mat (default: trials drawn alike)",
+    )
+    parser.add_argument(
+        "--distractors", type=Path, metavar="FILE", help="megaface: (m, d) floats, of nobody among the labels"
+    )
+    parser.add_argument("--cleaned", action="store_true", help="megaface: mislabelled images were left out")
     parser.add_argument(
         "--bootstrap",
         type=_count,

@@ -2,6 +2,7 @@
 
 from lossbench.functional.classification import Calibration, calibration, log_confidence, target_rank
 from lossbench.functional.cmc import CmcCurve, cmc_curve, rank_at
+from lossbench.functional.hardest import HardPairs
 from lossbench.functional.open_set import DirAtFar, OpenSetCurve, dir_at_far, open_set_curve
 from lossbench.functional.pairs import pair_roc
 from lossbench.functional.roc import RocCounts, RocCurve, roc_curve
@@ -16,17 +17,21 @@ from lossbench.functional.roc_summary import (
     thin,
 )
 from lossbench.functional.temperature import fit_temperature
+from lossbench.functional.verification import PairVerification, VerificationPoint, pair_verification
 
 __all__ = [
     "FARS",
     "Calibration",
     "CmcCurve",
     "DirAtFar",
+    "HardPairs",
     "OpenSetCurve",
+    "PairVerification",
     "RocCounts",
     "RocCurve",
     "RocPoints",
     "TarAtFar",
+    "VerificationPoint",
     "area_under_curve",
     "calibration",
     "cmc_curve",
@@ -37,6 +42,7 @@ __all__ = [
     "log_confidence",
     "open_set_curve",
     "pair_roc",
+    "pair_verification",
     "rank_at",
     "roc_curve",
     "tar_at_far",

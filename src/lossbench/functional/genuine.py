@@ -12,7 +12,7 @@ from lossbench.functional.hardest import Hardest
 from lossbench.functional.pairs import PairGrid
 
 # Genuine pairs lie near the diagonal once rows are sorted by label: small tiles score few others.
-_BLOCK = 256
+_BLOCK = 128
 
 
 class GenuinePairs:
@@ -23,7 +23,7 @@ class GenuinePairs:
         owner = grid.label.unique_consecutive(return_inverse=True)[1]
         owners = owner.split(grid.block)
         worst = Hardest(hardest, len(label), label.device, largest=False)
-        scores, identities = [unit.norm.new_zeros(0, dtype=torch.float32)], [owner[:0]]
+        scores, identities = [unit.grain.new_zeros(0, dtype=torch.float32)], [owner[:0]]
         for i, j, tile in grid.mixed(unit):
             wanted = grid.wanted(i, j, genuine=True)
             scores.append(tile[wanted])

@@ -30,15 +30,19 @@ class Hardest:
 
     def add(self, tile: Tensor, rows: Tensor, columns: Tensor, wanted: Tensor | None) -> None:
         """See the scores (a, b) of rows (a,) with columns (b,), only those ``wanted`` (a, b) if given."""
+        if self._count == 0:
+            return
         seen = torch.ones_like(tile, dtype=torch.bool) if wanted is None else wanted
         if len(self._score) == self._count:
-            worst = self._score[-1] if self._count else torch.inf
+            worst = self._score[-1]
             seen = seen & ((tile >= worst) if self._largest else (tile <= worst))
         row, column = seen.nonzero().unbind(1)
         self.add_pairs(tile[row, column], rows[row], columns[column])
 
     def add_pairs(self, score: Tensor, first: Tensor, second: Tensor) -> None:
         """See pairs one by one, (b,) each."""
+        if self._count == 0:
+            return
         code = torch.minimum(first, second) * self._rows + torch.maximum(first, second)
         score, code = torch.cat([self._score, score]), torch.cat([self._code, code])
         if len(score) > self._count:
@@ -50,8 +54,6 @@ class Hardest:
 
     def _pick(self, score: Tensor, code: Tensor) -> Tensor:
         """Indices of the ``count`` hardest: sorting all would take minutes where millions score alike."""
-        if self._count == 0:
-            return torch.zeros(0, dtype=torch.int64, device=score.device)
         edge = score.topk(self._count, largest=self._largest).values[-1]
         inside = (score > edge if self._largest else score < edge).nonzero().flatten()
         tied = (score == edge).nonzero().flatten()

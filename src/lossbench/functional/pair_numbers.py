@@ -1,12 +1,11 @@
-"""The verification numbers of all pairs in two ways: every score by the definition, or screened in float32."""
+"""The verification numbers of all pairs in two ways: all scores by the definition, or screened in float32."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from lossbench.functional.cosine import UnitRows
@@ -26,6 +25,7 @@ from lossbench.functional.roc_summary import (
 )
 from lossbench.functional.screened_counts import ScreenedCounts
 from lossbench.functional.screening import float32_products_hold, screening_error
+from lossbench.functional.thresholds import allowed
 
 _LARGEST_ERROR = 1e-3
 
@@ -68,60 +68,65 @@ def scored(task: PairTask) -> PairNumbers:
 def screened(task: PairTask) -> PairNumbers:
     """Screen the impostor pairs; raises UnsettledError where that cannot tell."""
     error = screening_error(task.unit.embedding.shape[1])
-    genuine = RocCounts(task.genuine).curve()
-    if error > _LARGEST_ERROR or not float32_products_hold(task.genuine.device) or not genuine.genuine:
+    genuine, impostors = RocCounts(task.genuine).curve(), task.impostors
+    if not genuine.genuine or not impostors or error > _LARGEST_ERROR:
+        raise UnsettledError
+    if not float32_products_hold(task.genuine.device):
         raise UnsettledError
     screen = PairScreen(task.unit, task.grid)
-    asked = {"fars": task.fars, "hardest": task.hardest, "impostors": task.impostors, "error": error}
-    watched = watched_cells(screen.sample(), genuine.thresholds, 1 - genuine.tar, **asked)
+    watched = watched_cells(
+        screen.sample(),
+        genuine.thresholds,
+        1 - genuine.tar,
+        ranks=[task.hardest, *(allowed(far, impostors) for far in task.fars)],
+        impostors=impostors,
+        error=error,
+    )
     counts = ScreenedCounts(screen.scan(watched), task.unit, task.grid.order, error)
     del screen
-    rates = [_rate(counts, genuine, far) for far in task.fars]
+    at = genuine.thresholds.tolist()
+    rates = [_rate(counts, genuine, at, far) for far in task.fars]
+    eer = _equal_error_rate(counts, at, genuine.genuine_accepted.tolist())
     auc, auc_error = certain(*counts.area(task.genuine.sort().values))
-    # Not exact, but as near as a figure shows: thin() asks for whole numbers.
-    accepted = (counts.far_at(genuine.thresholds) * counts.impostors).round().long()
-    line = thin(_curve(genuine, slice(None), accepted, accepted, counts.impostors), task.points)
-    return PairNumbers(rates, _equal_error_rate(counts, genuine), auc, auc_error, line, counts.hardest(task.hardest))
+    # As near as a figure shows; thin() takes whole numbers.
+    accepted = (counts.far_at(genuine.thresholds) * impostors).round().long()
+    line = thin(replace(genuine, impostors_accepted=accepted, impostors=impostors), task.points)
+    return PairNumbers(rates, eer, auc, auc_error, line, counts.hardest(task.hardest))
 
 
-def _rate(counts: ScreenedCounts, genuine: RocCurve, far: float) -> TarAtFar:
-    """``tar_at_far`` of the one point that it would find."""
+def _rate(counts: ScreenedCounts, genuine: RocCurve, at: Sequence[float], far: float) -> TarAtFar:
+    """``tar_at_far`` by the one point of the curve that it would find."""
 
     def refused(point: int, accepted: int, above: int) -> bool:
         return accepted / counts.impostors > far
 
-    point, accepted, above = counts.last_point(genuine.thresholds, refused)
+    point, accepted, above = counts.last_point(at, refused)
     if point < 0:
         point, accepted = 0, counts.impostors
-    found = [torch.tensor([n], device=genuine.thresholds.device) for n in (accepted, above)]
-    return tar_at_far(_curve(genuine, slice(point, point + 1), *found, counts.impostors), far)
+    thresholds, passed = genuine.thresholds[point : point + 1], genuine.genuine_accepted[point : point + 1]
+    found = passed.new_tensor([accepted]), passed.new_tensor([above])
+    return tar_at_far(RocCurve(thresholds, passed, *found, genuine.genuine, counts.impostors), far)
 
 
-def _equal_error_rate(counts: ScreenedCounts, genuine: RocCurve) -> float:
+def _equal_error_rate(counts: ScreenedCounts, at: Sequence[float], passed: Sequence[int]) -> float:
     """``equal_error_rate`` by the counts at the one threshold where the staircases meet."""
 
     def frr(point: int) -> float:
-        return (genuine.genuine - int(genuine.genuine_accepted[point])) / genuine.genuine if point >= 0 else 1.0
+        return (passed[-1] - passed[point]) / passed[-1] if point >= 0 else 1.0
 
     def refused(point: int, accepted: int, above: int) -> bool:
         return frr(point - 1) < above / counts.impostors
 
-    point, accepted, above = counts.last_point(genuine.thresholds, refused)
-    return crossing_rate(
-        frr_before=frr(point - 1), frr=frr(point), far=accepted / counts.impostors, far_above=above / counts.impostors
-    )
-
-
-def _curve(genuine: RocCurve, part: slice, accepted: Tensor, above: Tensor, impostors: int) -> RocCurve:
-    thresholds, tar = genuine.thresholds[part], genuine.genuine_accepted[part]
-    return RocCurve(thresholds, tar, accepted, above, genuine.genuine, impostors)
+    point, accepted, above = counts.last_point(at, refused)
+    far, far_above = accepted / counts.impostors, above / counts.impostors
+    return crossing_rate(frr_before=frr(point - 1), frr=frr(point), far=far, far_above=far_above)
 
 
 def certain(low: float, high: float) -> tuple[float, float]:
-    """Return the number of most digits to which everything from low to high rounds, and half a unit of the last.
+    """Return the longest decimal to which all from low to high rounds, and half a unit of its last digit.
 
-    The exact value rounds to it too, so how a product was summed cannot show. Raises UnsettledError where not
-    even two decimals are certain.
+    The exact value rounds to it too, so how a product was summed cannot show in a digit. Raises
+    UnsettledError where not even two decimals are certain.
 
     >>> certain(0.98761, 0.98764)
     (0.9876, 5e-05)

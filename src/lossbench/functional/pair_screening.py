@@ -1,4 +1,4 @@
-"""One pass of float32 tiles over all impostor pairs: a count per cell of score, and the pairs of some cells."""
+"""One pass of float32 tiles over all impostor pairs: counts by cell of score, and the pairs of some cells."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def edges(cell: Tensor) -> tuple[Tensor, Tensor]:
 
 def span(low: float, high: float) -> tuple[int, int]:
     """Return the first and the last cell in which tile scores from low to high can have been counted."""
-    first, last = (math.floor(score * _SCALE + _OFFSET + side) for score, side in ((low, -_SLACK), (high, _SLACK)))
+    first, last = (
+        math.floor(score * _SCALE + _OFFSET + side) for score, side in ((low, -_SLACK), (high, _SLACK))
+    )
     return max(first, 0), min(last, CELLS - 1)
 
 

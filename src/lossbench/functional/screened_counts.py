@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -31,12 +31,12 @@ class ScreenedCounts:
         self.unkept = [0, *torch.where(seen.watched, 0, seen.cells).cumsum(0).tolist()]
         self.impostors = self.from_cell[0]
 
-    def last_point(self, thresholds: Tensor, refused: Refused) -> tuple[int, int, int]:
+    def last_point(self, at: Sequence[float], refused: Refused) -> tuple[int, int, int]:
         """Return the last point not refused and the impostors scoring >= and > its threshold.
 
-        thresholds: (k,) descending. (-1, 0, 0) where every point is refused.
+        at: thresholds, descending. (-1, 0, 0) where every point is refused.
         """
-        points, at = range(len(thresholds)), thresholds.tolist()
+        points = range(len(at))
 
         def bounded(point: int, end: int) -> bool:
             count = self.from_cell[span(at[point] - self.error, at[point] + self.error)[end] + end]
@@ -44,14 +44,14 @@ class ScreenedCounts:
 
         low = bisect_left(points, True, key=lambda point: bounded(point, 0))
         high = bisect_left(points, True, low, key=lambda point: bounded(point, 1))
-        found, band = low, None
+        found = low
         if low < high:
             band = Band(self, at[high - 1], at[low])
             found = bisect_left(points, True, low, high, key=lambda p: band.refused(p, at[p], refused))
         if found == 0:
             return -1, 0, 0
-        if band is None or found == low:
-            band = Band(self, at[found - 1], at[found - 1])
+        if found == low:
+            band = Band(self, at[low - 1], at[low - 1])
         return found - 1, *band.count(at[found - 1])
 
     def hardest(self, count: int) -> HardPairs:

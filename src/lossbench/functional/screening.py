@@ -24,8 +24,8 @@ def screening_error(columns: int) -> float:
     Cauchy and Schwarz), u for rounding either row to float32, u for rounding the score. Infinity where the
     bound says nothing.
 
-    >>> round(screening_error(512) * 2**24)
-    515
+    >>> f"{screening_error(512):.1e}"
+    '3.1e-05'
     """
     if columns * _U >= 2**-4:
         return float("inf")

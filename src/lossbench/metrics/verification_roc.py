@@ -8,20 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossbench.functional import (
-    FARS,
-    RocCurve,
-    area_under_curve,
-    equal_error_rate,
-    far_name,
-    pair_roc,
-    tar_at_far,
-)
+from lossbench.functional import FARS, RocCurve, far_name, pair_roc, pair_verification
 from lossbench.metrics.rows import RowMetric
 
 
 class VerificationROC(RowMetric):
     """AUC, EER and TAR at several FARs over all pairs of rows, exact and independent of the batches.
+
+    Above 3,000 rows AUC is rounded to the digits that are certain: see ``pair_verification``.
 
     >>> metric = VerificationROC(fars=(1e-1,))
     >>> metric.update(torch.eye(2)[[0, 0, 1]], torch.tensor([5, 5, 8]))
@@ -36,10 +30,10 @@ class VerificationROC(RowMetric):
 
     def compute(self) -> dict[str, Tensor]:
         """Return float64 scalars auc, eer and tar_far_*; NaN where the pairs cannot tell."""
-        curve = pair_roc(*self.rows())
-        values = {"auc": area_under_curve(curve), "eer": equal_error_rate(curve)}
-        values |= {name: tar_at_far(curve, far).tar for name, far in self.fars.items()}
-        device = curve.thresholds.device
+        found = pair_verification(*self.rows(), fars=list(self.fars.values()), hardest=0)
+        values = {"auc": found.auc, "eer": found.eer}
+        values |= {name: point.tar for name, point in zip(self.fars, found.points, strict=True)}
+        device = found.line.tar.device
         return {
             name: torch.tensor(value, dtype=torch.float64, device=device) for name, value in values.items()
         }

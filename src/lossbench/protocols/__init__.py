@@ -1,8 +1,26 @@
 """Published rules: which metrics, from which pairs or galleries, under which names."""
 
+from lossbench.protocols.blufr import blufr
+from lossbench.protocols.blufr_trials import draw_trials
 from lossbench.protocols.classification import classification, unclassified
 from lossbench.protocols.evaluation import Evaluation, joined
 from lossbench.protocols.identification import identification
+from lossbench.protocols.ijb import ijb_identification, ijb_verification
+from lossbench.protocols.lfw import lfw
+from lossbench.protocols.megaface import megaface
 from lossbench.protocols.verification import verification
 
-__all__ = ["Evaluation", "classification", "identification", "joined", "unclassified", "verification"]
+__all__ = [
+    "Evaluation",
+    "blufr",
+    "classification",
+    "draw_trials",
+    "identification",
+    "ijb_identification",
+    "ijb_verification",
+    "joined",
+    "lfw",
+    "megaface",
+    "unclassified",
+    "verification",
+]

@@ -28,6 +28,12 @@ class Evaluation:
         if missing != set(self.details.get("undefined", {})):
             raise ValueError(f"undefined metrics {sorted(missing)} and the reasons given do not agree")
 
+    def __or__(self, other: Evaluation) -> Evaluation:
+        """Both, the other's facts where both have one."""
+        undefined = self.details["undefined"] | other.details["undefined"]
+        details = self.details | other.details | {"undefined": undefined}
+        return Evaluation(self.metrics | other.metrics, details, self.curves | other.curves)
+
 
 def joined(role: str, parts: Mapping[str, Evaluation]) -> Evaluation:
     """One evaluation of several protocols on a split, metrics named ``role/metric``.

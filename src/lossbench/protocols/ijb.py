@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import sklearn.metrics
 import torch
 from torch import Tensor
 
@@ -65,18 +64,20 @@ def ijb_identification(
 ) -> Evaluation:
     """Return cmc_* and tpir_fpir_*, means over the galleries, each searched by all probes.
 
-    In each gallery the probes of its subjects are mated and those of the others are not. cmc_r: share of
-    mated probes whose mate is among the r best subjects, ties count against the probe. tpir_fpir_*: share of
-    mated probes with mate score >= t, of any rank, at the lowest t at which the share of non-mated probes with
-    any score >= t is within the limit (``dir_at_far``).
+    In each gallery the probes of its subjects are mated and the others are not. cmc_r: share of mated probes
+    whose mate is among the r best subjects; ties count against the probe. tpir_fpir_*: the largest share of
+    mated probes with mate score >= t, of any rank, over all t at which the share of non-mated probes with any
+    score >= t is within the limit (``dir_at_far``).
     insightface/: the galleries put together, so that every probe is mated; cmc as above, and tpir_fpir_* the
-    share of mate scores above the k-th highest of all non-mate scores, k = ceil(limit * probes). A limit
-    there is a number of false matches by probe, not a share of probes with one.
+    share of mate scores above the k-th highest of all non-mate scores, k = ceil(limit * probes): there the
+    limit is a number of false matches by probe, not a share of probes with one.
 
     details: flags, ranks, probes, galleries: entries, subjects, mated and non_mated probes, and the value,
     threshold and achieved_fpir of each tpir_fpir_*. Undefined: what is undefined in any gallery, and
-    insightface/ where a probe has no mate. Raises ValueError for unknown templates.
+    insightface/ where a probe has no mate. Raises ValueError for unknown templates or no gallery.
     """
+    if not galleries:
+        raise ValueError("galleries is empty: there is nobody to search for")
     probe, subject = templates.rows[templates.find(torch.from_numpy(probes.template))], probes.subject
     found: list[dict[str, Any]] = []
     values: list[Values] = []
@@ -85,7 +86,7 @@ def ijb_identification(
         rates, facts = _searched(curve, ranks, fpirs)
         values.append(rates)
         found.append(facts)
-    means = {name: _mean([rates[name] for rates in values]) for name in values[0]} if values else {}
+    means = {name: _mean([rates[name] for rates in values]) for name in values[0]}
     merged = _merged(*_entries(templates, galleries), probe, torch.from_numpy(subject), ranks, fpirs)
     metrics, undefined = defined(means | merged)
     facts = {**_facts(templates, flip), "probes": len(probe), "galleries": found}
@@ -100,7 +101,10 @@ def _facts(templates: Templates, flip: bool) -> dict[str, Any]:
 
 def _corners(scores: Tensor, same: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Return FAR and TAR of scikit-learn's curve, most generous first."""
-    far, tar, _ = sklearn.metrics.roc_curve(same.cpu().numpy(), scores.cpu().numpy())
+    # scikit-learn takes a second to import, and the other protocols do without.
+    from sklearn.metrics import roc_curve as sklearn_curve
+
+    far, tar, _ = sklearn_curve(same.cpu().numpy(), scores.cpu().numpy())
     return far[::-1], tar[::-1]
 
 

@@ -11,6 +11,8 @@ DEFAULT_METRICS = ("test/accuracy", "test/tar_far_1e_2", "test/tar_far_1e_3", "t
 
 _EXACT = {
     "accuracy": "accuracy",
+    "pair_accuracy": "pair accuracy",
+    "pair_accuracy_standard_error": "pair accuracy, standard error",
     "nll": "NLL",
     "nll_scaled": "NLL, scaled",
     "ece_scaled": "ECE, scaled",
@@ -26,7 +28,7 @@ _PATTERNS = (
     (r"cmc_(\d+)", r"rank-\1"),
     (r"accuracy_top(\d+)", r"top-\1 accuracy"),
 )
-_RATE = re.compile(r"(tar_far|dir_far|cmc|accuracy|eer|ece|auc)(_.*)?$")
+_RATE = re.compile(r"(tar_far|dir_far|realised|cmc|accuracy|pair_accuracy|eer|ece|auc)(_.*)?$")
 
 
 def pretty_name(metric: str) -> str:

@@ -52,7 +52,7 @@ def same(found, expected):
     return np.allclose(found.numpy(), np.array(expected), rtol=0, atol=1e-14, equal_nan=True)
 
 
-@pytest.mark.parametrize("chunk", [1, 7, 256])
+@pytest.mark.parametrize("chunk", [1, 7, 128])
 def test_replicates_of_tar_are_those_of_loops_over_weighted_pairs(monkeypatch, chunk):
     monkeypatch.setattr(weighted_rate, "_CHUNK", chunk)
     embedding, label = faces()

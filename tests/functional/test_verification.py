@@ -136,6 +136,7 @@ def test_screening_takes_every_float_type_as_given(dtype):
 def test_no_number_depends_on_how_products_are_rounded_within_the_bound(seed, monkeypatch):
     """Tiles wrong by anything up to the bound, as another order of summation might make them."""
     embedding, label = faces(n=300, d=64, identities=40)
+    embedding[:, 0] += 60  # cosines close together: about 40 pairs within the bound of each threshold
     plain, generator = PairScreen._tile, torch.Generator().manual_seed(seed)
     expected = same_as_brute(embedding, label)
 
@@ -147,7 +148,6 @@ def test_no_number_depends_on_how_products_are_rounded_within_the_bound(seed, mo
     monkeypatch.setattr(PairScreen, "_tile", shaken)
     found = pair_verification(embedding, label, fars=FARS, hardest=7)
     assert numbers(found) == numbers(expected)
-    assert found.auc_error < 1e-3
     assert abs(found.auc - area_under_curve(pair_roc(embedding, label))) <= found.auc_error
 
 

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from lossbench.functional.open_set import OpenSetCurve
 from lossbench.functional.pair_tail import PairTail
-from lossbench.functional.weighted_rate import Ranked, accepted_share
+from lossbench.functional.weighted_rate import AcceptedShare, Ranked
 from lossbench.validate import check_range
 
-_REPLICATES = 1000
+# By 128 entries, little enough for torch to stay on one thread: barriers cost more than threads gain.
+_REPLICATES = 250
 _HEAVIEST = 181  # its square is the largest that int16 holds
 
 
@@ -93,14 +94,15 @@ def tar_replicates(tail: PairTail, weights: Tensor, fars: Sequence[float]) -> Te
     tail: with impostor scores to spare, see ``pair_tail``. weights: (r, c), a column per identity of tail.
     NaN where a replicate has no genuine or impostor pair, or needs an impostor score that the tail lacks.
     """
+    _check(fars)
     genuine = Ranked(tail.genuine, tail.genuine_identity.unsqueeze(1))
     impostor = Ranked(tail.impostor, tail.impostor_identity)
-    complete = len(tail.impostor) == tail.impostors
+    share = AcceptedShare(genuine, impostor, complete=len(tail.impostor) == tail.impostors)
     parts = []
     for some in _blocks(weights, tail.genuine.device):
         images = some.double() * tail.images
         totals = (_total(tail.genuine_identity, some), (images.sum(1).square() - images.square().sum(1)) / 2)
-        parts.append(accepted_share(genuine, impostor, totals, some.T.contiguous(), fars, complete))
+        parts.append(share(totals, some.T.contiguous(), fars))
     return torch.cat(parts, dim=1)
 
 
@@ -112,15 +114,21 @@ def dir_replicates(
     identity: (n,) columns of weights (r, c) that the probes belong to. A probe weighs what its identity does;
     the gallery stays as it is. NaN where a replicate has no mated or no non-mated probe.
     """
+    _check(fars)
     mated, non_mated = identity[curve.mated], identity[curve.non_mated]
     found = slice(None) if rank is None else curve.rank <= rank
     genuine = Ranked(curve.mate[found], mated[found].unsqueeze(1))
-    impostor = Ranked(curve.impostor, non_mated.unsqueeze(1))
+    share = AcceptedShare(genuine, Ranked(curve.impostor, non_mated.unsqueeze(1)), complete=True)
     parts = []
     for some in _blocks(weights, identity.device):
         totals = (_total(mated, some), _total(non_mated, some))
-        parts.append(accepted_share(genuine, impostor, totals, some.T.contiguous(), fars, complete=True))
+        parts.append(share(totals, some.T.contiguous(), fars))
     return torch.cat(parts, dim=1)
+
+
+def _check(fars: Sequence[float]) -> None:
+    for far in fars:
+        check_range("far", far, low=0, high=1, open_low=True)
 
 
 def _blocks(weights: Tensor, device: torch.device) -> tuple[Tensor, ...]:

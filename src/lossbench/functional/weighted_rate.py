@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lossbench.validate import check_range
-
-_CHUNK = 256
+_CHUNK = 128  # entries
 
 
 class Ranked:
@@ -21,35 +19,34 @@ class Ranked:
         self.identity = identity[order]
 
 
-def accepted_share(
-    genuine: Ranked,
-    impostor: Ranked,
-    totals: tuple[Tensor, Tensor],
-    drawn: Tensor,
-    fars: Sequence[float],
-    complete: bool,
-) -> Tensor:
-    """Return (len(fars), r): weight of the genuine scores that can be accepted, as a share of its total.
+class AcceptedShare:
+    """The share of genuine scores accepted at a false accept rate, when identities weigh differently."""
 
-    totals: (r,) weight of all genuine and of all impostor scores. drawn: (c, r) int16, weight of each
-    identity. complete: whether ``impostor`` holds every impostor score; otherwise a replicate in which all of
-    them can be accepted is NaN.
-    """
-    if not len(impostor.scores):
-        return torch.full((len(fars), drawn.shape[1]), math.nan, dtype=torch.float64, device=drawn.device)
-    rising = impostor.scores.flip(0)
-    # A genuine score can be accepted together with every impostor score at or above it.
-    alarms = len(rising) - torch.searchsorted(rising, genuine.scores)
-    accepted, refused = _Cumulative(genuine, drawn), _Cumulative(impostor, drawn)
-    undefined = (totals[0] == 0) | (totals[1] == 0)
-    rates = []
-    for far in fars:
-        check_range("far", far, low=0, high=1, open_low=True)
-        most = refused.most(far, totals[1].clamp(min=1))
-        rate = accepted.weight(torch.searchsorted(alarms, most, right=True)) / totals[0]
-        past = undefined if complete else undefined | (most == len(rising))
-        rates.append(rate.masked_fill(past, math.nan))
-    return torch.stack(rates)
+    def __init__(self, genuine: Ranked, impostor: Ranked, *, complete: bool) -> None:
+        """``complete``: whether ``impostor`` holds every impostor score."""
+        self.genuine, self.impostor, self.complete = genuine, impostor, complete
+        rising = impostor.scores.flip(0)
+        # A genuine score can be accepted together with every impostor score at or above it.
+        self.alarms = len(rising) - torch.searchsorted(rising, genuine.scores)
+
+    def __call__(self, totals: tuple[Tensor, Tensor], drawn: Tensor, fars: Sequence[float]) -> Tensor:
+        """Return (len(fars), r): weight of the genuine scores that can be accepted, as a share of its total.
+
+        totals: (r,) weight of all genuine and of all impostor scores. drawn: (c, r) int16, weight of each
+        identity in each replicate. NaN where a total is 0, or where all impostor scores can be accepted and
+        there are more than are known.
+        """
+        if not len(self.impostor.scores):
+            return torch.full((len(fars), drawn.shape[1]), math.nan, dtype=torch.float64, device=drawn.device)
+        accepted, refused = _Cumulative(self.genuine, drawn), _Cumulative(self.impostor, drawn)
+        undefined = (totals[0] == 0) | (totals[1] == 0)
+        rates = []
+        for far in fars:
+            most = refused.most(far, totals[1].clamp(min=1))
+            rate = accepted.weight(torch.searchsorted(self.alarms, most, right=True)) / totals[0]
+            past = undefined if self.complete else undefined | (most == len(self.impostor.scores))
+            rates.append(rate.masked_fill(past, math.nan))
+        return torch.stack(rates)
 
 
 class _Cumulative:

@@ -1,18 +1,22 @@
-"""Probes against a growing list of distractors, in one pass."""
+"""Probes against a growing list of distractors, in one pass that reads them a block at a time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from lossbench.functional.cosine import CosineBlock, UnitRows, check_matrix, on_float64_device
-from lossbench.functional.pair_tail import Highest
+from lossbench.functional.cosine import UnitRows, check_matrix, on_float64_device
+from lossbench.functional.hardest import Extreme
+from lossbench.functional.row_source import RowSource
+from lossbench.functional.screened_scan import ScreenedScan
 from lossbench.validate import check_range
+
+_PROBES = 8192
 
 
 class DistractorScores(NamedTuple):
@@ -29,12 +33,25 @@ class DistractorScores(NamedTuple):
 
 
 def distractor_scores(
-    probe: Tensor, distractors: Tensor, *, sizes: Sequence[int], depth: int, keep: int, block: int = 1024
+    probe: Tensor,
+    distractors: Any,
+    *,
+    sizes: Sequence[int],
+    depth: int,
+    keep: int,
+    least: Tensor | None = None,
+    block: int = 1024,
 ) -> DistractorScores:
     """Score every probe with every distractor by cosine, and keep the best.
 
-    probe: (n, d). distractors: (m, d). sizes: ascending, up to m. depth: scores kept for each probe.
-    keep: scores kept of all. block: probes and distractors of one tile; changes memory and time, no score.
+    probe: (n, d). distractors: (m, d), a tensor or a numpy array, memory-mapped where it does not fit into
+    memory: it is read once for every 8,192 probes, 2 * block rows at a time. sizes: ascending, up to m.
+    depth: scores kept for each probe. keep: scores kept of all; of equal ones those of earlier distractors,
+    then of earlier probes. least: (n,) scores below which a probe's own are not asked for: fewer are kept,
+    sooner. block: probes and half the distractors of one tile; changes memory and time, no score.
+
+    Tiles are float32 products; an entry that may be among the best by their error bound is scored by the
+    definition. Extra memory is 100 MB and that of the scores kept.
     Raises ValueError for wrong shapes, sizes that do not ascend or exceed m, or rows with NaN or infinity.
 
     >>> found = distractor_scores(torch.eye(2), torch.eye(2)[[1, 0]], sizes=(1, 2), depth=1, keep=2)
@@ -43,40 +60,39 @@ def distractor_scores(
     """
     for name, value, low in (("depth", depth, 1), ("keep", keep, 0), ("block", block, 1)):
         check_range(name, value, low=low, integer=True)
-    for name, rows in (("probe", probe), ("distractors", distractors)):
-        check_matrix(name, rows)
-    if probe.shape[1] != distractors.shape[1]:
-        raise ValueError(f"distractors have {distractors.shape[1]} columns: probes {probe.shape[1]}")
+    check_matrix("probe", probe)
+    probe = on_float64_device(probe)
+    source = RowSource("distractors", distractors, probe.device)
+    if probe.shape[1] != source.columns:
+        raise ValueError(f"distractors have {source.columns} columns: probes {probe.shape[1]}")
     limits = [0, *sizes]
-    if any(low >= high for low, high in pairwise(limits)) or limits[-1] > len(distractors):
-        raise ValueError(f"sizes={list(sizes)}: must ascend from 1 to at most {len(distractors)} distractors")
-    return _scan(on_float64_device(probe), on_float64_device(distractors), list(sizes), depth, keep, block)
+    if any(low >= high for low, high in pairwise(limits)) or limits[-1] > len(source):
+        raise ValueError(f"sizes={list(sizes)}: must ascend from 1 to at most {len(source)} distractors")
+    if least is None:
+        least = torch.full((len(probe),), -math.inf)
+    found = Extreme(keep, probe.device)
+    best: list[list[Tensor]] = [[] for _ in sizes]
+    for start in range(0, len(probe), _PROBES):
+        part = slice(start, start + _PROBES)
+        floor = least[part].to(probe.device, torch.float32)
+        scan = ScreenedScan(UnitRows(probe[part]), floor, depth=depth, keep=keep, block=block)
+        for kept, rows in zip(best, _scan(scan, source, sizes), strict=True):
+            kept.append(rows.masked_fill_(rows < floor.unsqueeze(1), -math.inf))
+        row = scan.highest.number.div(len(floor), rounding_mode="floor")
+        own = scan.highest.number - row * len(floor)
+        found.add(scan.highest.score, row * len(probe) + own + start)
+    row = found.number.div(max(len(probe), 1), rounding_mode="floor")
+    pairs = torch.stack([found.number - row * len(probe), row], dim=1)
+    empty = torch.empty(0, depth, device=probe.device)
+    return DistractorScores([torch.cat([empty, *rows]) for rows in best], found.score, pairs)
 
 
-def _scan(
-    probe: Tensor, distractors: Tensor, sizes: list[int], depth: int, keep: int, block: int
-) -> DistractorScores:
-    block = min(block, max(len(probe), len(distractors), 1))
-    unit, others = UnitRows(probe), UnitRows(distractors.to(probe.device))
-    cosine, highest = CosineBlock(block, probe.device), Highest(keep, probe.device)
-    best = torch.full((len(probe), depth), -math.inf, device=probe.device)
-    rows = torch.arange(len(probe), device=probe.device).split(block)
+def _scan(scan: ScreenedScan, source: RowSource, sizes: Sequence[int]) -> list[Tensor]:
+    """Show all rows to the scan; return its best scores after each size."""
     kept = []
-    for start, stop in zip([0, *sizes], [*sizes, len(distractors)], strict=True):
-        for columns in torch.arange(start, stop, device=probe.device).split(block) if start < stop else ():
-            right = others.take(columns)
-            for part in rows:
-                tile = cosine(unit.take(part), right)
-                highest.add(tile, part, columns)
-                _merge(best, part, tile)
-        kept.append(best.clone())
-    return DistractorScores(kept[: len(sizes)], *highest.result())
-
-
-def _merge(best: Tensor, rows: Tensor, tile: Tensor) -> None:
-    """Put the scores of a tile (b, columns) among the best of its rows."""
-    # Once many distractors have been seen, hardly a probe meets a better one.
-    better = (tile.amax(dim=1) > best[rows, -1]).nonzero().flatten()
-    if len(better):
-        both = torch.cat([best[rows[better]], tile[better]], dim=1)
-        best[rows[better]] = both.topk(best.shape[1], dim=1).values
+    for first, stop in pairwise([0, *sizes, len(source)]):
+        for start in range(first, stop, scan.width):
+            rows = source.read(start, min(start + scan.width, stop))
+            scan.see(source.unit(rows, start), start)
+        kept.append(scan.best.clone())
+    return kept[: len(sizes)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -16,51 +17,63 @@ class HardPairs(NamedTuple):
     second: Tensor
 
 
-class Hardest:
-    """The ``count`` highest (or lowest) scores among all pairs seen, in whatever order they come.
+class Extreme:
+    """The ``count`` highest (or lowest) scores seen, in whatever order they come, each with a number.
 
-    Of pairs that score alike, those with the lower first row go in, then those with the lower second.
+    score: (k,) float32, most extreme first. number: (k,) int64. Of equal scores the lower numbers go in.
     """
 
+    def __init__(self, count: int, device: torch.device, *, largest: bool = True) -> None:
+        self.count, self.largest = count, largest
+        self.score = torch.zeros(0, dtype=torch.float32, device=device)
+        self.number = torch.zeros(0, dtype=torch.int64, device=device)
+
+    @property
+    def worst(self) -> float:
+        """The score that a further one must reach to go in."""
+        never = math.inf if self.largest else -math.inf
+        if self.count == 0:
+            return never
+        return float(self.score[-1]) if len(self.score) == self.count else -never
+
+    def add(self, score: Tensor, number: Tensor) -> None:
+        """See scores (b,) with their numbers (b,)."""
+        score, number = torch.cat([self.score, score]), torch.cat([self.number, number])
+        if len(score) > self.count:
+            kept = self._pick(score, number)
+            score, number = score[kept], number[kept]
+        order = number.argsort()
+        order = order[score[order].argsort(descending=self.largest, stable=True)]
+        self.score, self.number = score[order], number[order]
+
+    def _pick(self, score: Tensor, number: Tensor) -> Tensor:
+        """Indices of ``count`` of them: sorting all would take minutes where millions score alike."""
+        if self.count == 0:
+            return torch.zeros(0, dtype=torch.int64, device=score.device)
+        edge = score.topk(self.count, largest=self.largest).values[-1]
+        inside = (score > edge if self.largest else score < edge).nonzero().flatten()
+        tied = (score == edge).nonzero().flatten()
+        room = self.count - len(inside)
+        return torch.cat([inside, tied[number[tied].topk(room, largest=False).indices]])
+
+
+class Hardest:
+    """The ``count`` hardest pairs of a set's rows; of equal scores those with the first rows."""
+
     def __init__(self, count: int, rows: int, device: torch.device, *, largest: bool) -> None:
-        """``rows``: of the embedding, so that a pair is one whole number."""
-        self._count, self._rows, self._largest = count, rows, largest
-        self._score = torch.zeros(0, dtype=torch.float32, device=device)
-        self._code = torch.zeros(0, dtype=torch.int64, device=device)
+        self._rows, self._found = max(rows, 1), Extreme(count, device, largest=largest)
 
     def add(self, tile: Tensor, rows: Tensor, columns: Tensor, wanted: Tensor | None) -> None:
         """See the scores (a, b) of rows (a,) with columns (b,), only those ``wanted`` (a, b) if given."""
-        if self._count == 0:
-            return
-        seen = torch.ones_like(tile, dtype=torch.bool) if wanted is None else wanted
-        if len(self._score) == self._count:
-            worst = self._score[-1]
-            seen = seen & ((tile >= worst) if self._largest else (tile <= worst))
-        row, column = seen.nonzero().unbind(1)
+        seen = (tile >= self._found.worst) if self._found.largest else (tile <= self._found.worst)
+        row, column = (seen if wanted is None else seen & wanted).nonzero().unbind(1)
         self.add_pairs(tile[row, column], rows[row], columns[column])
 
     def add_pairs(self, score: Tensor, first: Tensor, second: Tensor) -> None:
         """See pairs one by one, (b,) each."""
-        if self._count == 0:
-            return
-        code = torch.minimum(first, second) * self._rows + torch.maximum(first, second)
-        score, code = torch.cat([self._score, score]), torch.cat([self._code, code])
-        if len(score) > self._count:
-            kept = self._pick(score, code)
-            score, code = score[kept], code[kept]
-        order = code.argsort()
-        order = order[score[order].argsort(descending=self._largest, stable=True)]
-        self._score, self._code = score[order], code[order]
-
-    def _pick(self, score: Tensor, code: Tensor) -> Tensor:
-        """Indices of the ``count`` hardest: sorting all would take minutes where millions score alike."""
-        edge = score.topk(self._count, largest=self._largest).values[-1]
-        inside = (score > edge if self._largest else score < edge).nonzero().flatten()
-        tied = (score == edge).nonzero().flatten()
-        room = self._count - len(inside)
-        return torch.cat([inside, tied[code[tied].topk(room, largest=False).indices]])
+        self._found.add(score, torch.minimum(first, second) * self._rows + torch.maximum(first, second))
 
     def pairs(self) -> HardPairs:
         """Return the hardest pairs seen."""
-        first = torch.div(self._code, max(self._rows, 1), rounding_mode="floor")
-        return HardPairs(self._score, first, self._code - first * self._rows)
+        first = self._found.number.div(self._rows, rounding_mode="floor")
+        return HardPairs(self._found.score, first, self._found.number - first * self._rows)

@@ -38,7 +38,11 @@ def listed_scores(embedding: Tensor, pairs: Tensor, *, block: int = 512) -> Tens
     named[pairs] = True
     # Lists name a row many times: each is made a unit vector once.
     rows, place = unit.take(named.nonzero().flatten()), named.cumsum(0) - 1
-    return torch.cat([paired_cosine(*rows[place[part]].unbind(1)) for part in pairs.split(block)])
+    scores = torch.empty(len(pairs), dtype=torch.float32, device=pairs.device)
+    for start in range(0, len(pairs), block):
+        part = slice(start, start + block)
+        scores[part] = paired_cosine(*rows[place[pairs[part]]].unbind(1))
+    return scores
 
 
 def check_pairs(pairs: Tensor, rows: int) -> None:

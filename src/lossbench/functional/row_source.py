@@ -1,4 +1,4 @@
-"""Rows that need not fit into memory: a tensor, or an array such as a memory-mapped .npy file, read in blocks."""
+"""Rows that need not fit into memory: a tensor, or an array such as a memory-mapped file, read in blocks."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ definition whatever the order in which a product was summed.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,15 @@ def screening_error(columns: int) -> float:
         return float("inf")
     # Unit rows of multiples of 2**-26 are longer than 1 by up to 2**-27 sqrt(d): the last factor has room.
     return (columns * _U / (1 - columns * _U) + 3 * _U) * (1 + 2**-12)
+
+
+def scaling_error(columns: int) -> float:
+    """Return a bound on the distance of a row scaled in float32 from its fixed-point unit vector.
+
+    At most three roundings to float32, and half a unit of 2**-26 in every column. Times the other row's
+    length of 1 this is the error it adds to a score.
+    """
+    return (3 * _U + 2.0**-27 * math.sqrt(columns)) * (1 + 2**-12)
 
 
 def float32_products_hold(device: torch.device) -> bool:

@@ -165,7 +165,7 @@ def rows_of(name: str, size: tuple[int, int, int], turns: int) -> Iterator[Row]:
         required = [f"time <= {time_most}"] * bool(time_most) + [f"memory <= {memory_most}"] * bool(
             memory_most
         )
-        met = middle <= (time_most or middle) and more <= (memory_most or more)
+        met = bool(middle <= (time_most or middle) and more <= (memory_most or more))
         ratio = f"{middle:.3f} ({low:.3f} to {high:.3f})"
         cells = (f"{1e3 * median(each):.1f}", ratio, f"{memory[side]:.0f}", f"{more:.2f}")
         yield Row(size, name, side, cells, ", ".join(required), met if required else None)

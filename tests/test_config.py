@@ -65,7 +65,8 @@ def test_every_part_is_named_after_its_yaml(option):
     config, _ = resolved(option)
     text = (CONF / group / f"{name}.yaml").read_text()
     base = re.search(r"- (?:(ce)@loss|(one_vs_all))", text) if group == "loss" else None
-    assert part_name(group, config[group]) == (base[1] or base[2] if base else name)
+    expected = base[1] or base[2] if base else name
+    assert part_name(group, config[group]).split()[0] == expected
 
 
 def test_a_preset_is_its_head_with_cross_entropy():
@@ -138,6 +139,26 @@ def test_a_constant_tells_cross_entropy_from_temperature_and_foreign_parts_keep_
         (["backbone.dim=0"], "widths or dim=0: must be a whole number >= 1"),
         (["protocol.fars=[0]"], "protocol.fars=0: must be a number in (0, 1]"),
         (["loss=amsoftmax", "head=linear"], "the preset amsoftmax stands for head=amsoftmax"),
+        (["loss=amsoftmax", "head.s=50"], "head.s=50: set the knob, s=50"),
+        (["optimizer.lr=0.1"], "optimizer.lr=0.1: set the knob, lr=0.1"),
+        (["loss=sup_con", "samples_per_class=3"], "samples_per_class=3: must divide trainer.batch_size=256"),
+        (
+            ["loss=sup_con", "samples_per_class=512"],
+            "samples_per_class=512: must divide trainer.batch_size=256",
+        ),
+        (["loss=ce", "samples_per_class=0"], "samples_per_class=0: must be a whole number >= 1"),
+        (
+            ["loss=amsoftmax", "margin_schedule=linear", "ramp=1", "m=1.5"],
+            "m=1.5: must be a number in [0, 1)",
+        ),
+        (["head=asoftmax", "margin_schedule=linear"], "multiplies the angle by m >= 1"),
+        (["head=combined", "margin_schedule=linear", "+m=1"], "head=combined has no m of its own"),
+        (
+            ["head=adaface", "margin_schedule=cosine"],
+            "head=adaface has no margin that a schedule could change",
+        ),
+        (["head=embedding", "loss=hinge"], "head=embedding: gives no class scores"),
+        (["loss=distillation"], "needs teacher=RUN_FOLDER"),
         (["optimizer.weight_decay=nan"], "optimizer.weight_decay=nan: must be a finite number"),
         (["schedule.warmup=1.5"], "warmup=1.5: must be a number in [0, 1)"),
         (["+head.foo=1"], "unexpected keyword argument 'foo'"),

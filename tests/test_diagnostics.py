@@ -86,17 +86,17 @@ def test_one_class_has_no_gap():
 
 
 @pytest.mark.parametrize(
-    ("margin", "dim", "classes", "lowered", "bound"),
+    ("margin", "dim", "classes", "short", "bound"),
     [
-        (partial(additive_cosine, m=0.35), 2, 10, "0.350", "0.191"),
-        (partial(additive_angle, m=0.7), 2, 10, "0.235", "0.191"),
+        (partial(additive_cosine, m=0.35), 2, 10, "0.159", "0.191"),
+        (partial(additive_angle, m=0.7), 2, 10, "0.044", "0.191"),
         (partial(additive_cosine, m=0.1), 1, 3, "0.100", "0.000"),
     ],
 )
-def test_a_margin_that_no_prototypes_can_satisfy_is_told_with_its_bound(margin, dim, classes, lowered, bound):
+def test_a_margin_that_no_prototypes_can_satisfy_is_told_with_its_bound(margin, dim, classes, short, bound):
     told = infeasible_margin(CosineHead(dim, classes, margin=margin, s=30.0), dim=dim, classes=classes)
-    assert f"lowers a cosine of 1 by {lowered}" in told
-    assert f"leave at most {bound}" in told
+    assert f"on its own prototype {short} below another class" in told
+    assert f"no further than {bound} apart" in told
 
 
 @pytest.mark.parametrize(

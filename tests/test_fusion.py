@@ -13,6 +13,7 @@ from lossbench.fusion import fuse
 from lossbench.heads import CosineHead, LinearHead
 from lossbench.losses import cross_entropy_loss, focal_loss
 from lossbench.margins import additive_cosine
+from lossbench.schedules import linear_ramp
 from tests.test_config import resolved
 
 FUSED = ["normface", "amsoftmax", "amsoftmax_no_fn", "arcface", "asoftmax", "combined", "sphereface_r"]
@@ -81,7 +82,19 @@ class Learned(nn.Module):
         return cosine.scatter_add(1, target[:, None], -self.m.expand(len(target), 1))
 
 
-@pytest.mark.parametrize("margin", [lifted, by_class, Learned()])
+def lifted_by(cosine, target, *, m):
+    return cosine + m
+
+
+RISING = partial(lifted_by, m=partial(linear_ramp, end=0.3, ramp=0.5))
+
+
+def by_table(cosine, target):
+    """A margin that knows three classes only."""
+    return cosine - torch.tensor([0.1, 0.2, 0.3])[target][:, None]
+
+
+@pytest.mark.parametrize("margin", [lifted, by_class, Learned(), RISING])
 def test_a_margin_that_does_more_is_not_cut_short(margin):
     head = CosineHead(16, 5, margin=margin, s=30.0)
     embedding, target = draw()
@@ -106,3 +119,7 @@ def test_what_is_not_ours_is_left_alone():
     assert fuse(head, lambda scores, target: scores.sum(1)) is None
     assert fuse(LinearHead(16, 5), partial(cross_entropy_loss, tau=1.0)) is None
     assert fuse(nn.Linear(16, 5), partial(cross_entropy_loss, tau=1.0)) is None
+
+
+def test_a_margin_made_for_so_many_classes_is_taken_as_it_is():
+    assert not CosineHead(16, 3, margin=by_table, s=30.0).fast

@@ -83,3 +83,23 @@ def test_names_come_from_the_resolved_parts():
         "loss": "ce",
         "knobs": {"m": 0.2, "s": 30.0},
     }
+
+
+def test_editing_a_part_from_elsewhere_makes_another_run(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    source = tmp_path / "written_by_hand.py"
+    source.write_text("def loss(scores, target): return scores.sum(1)\n")
+    config = {"loss": {"_target_": "written_by_hand.loss"}, "seed": 0}
+    first = run_id(config, "data")
+    assert run_id(config, "data") == first
+    source.write_text("def loss(scores, target): return -scores.sum(1)\n")
+    assert run_id(config, "data") != first
+
+
+def test_the_teacher_counts_by_what_it_is_and_not_by_where_it_lies():
+    def identity(folder, teacher):
+        return run_id({"seed": 0, "teacher": {"folder": folder, "id": teacher}}, "data")
+
+    assert identity("runs/a", "123") == identity("elsewhere/a", "123")
+    assert identity("runs/a", "123") != identity("runs/a", "456")
+    assert run_id({"seed": 0, "teacher": None}, "data") == run_id({"seed": 0}, "data")

@@ -23,6 +23,7 @@ from lossbench.evaluation import evaluate_splits
 from lossbench.lightning.checkpoints import load_weights
 from lossbench.losses import cross_entropy_loss
 from lossbench.records import read_curves, read_history, read_record
+from lossbench.report.groups import group_records
 from lossbench.run import run
 from tests.test_config import resolved
 
@@ -436,7 +437,7 @@ STATEFUL = {
     "running norms": ("loss=adaface",),
     "a running cosine": ("loss=curricularface",),
     "a running scale": ("loss=adacos",),
-    "counts of sub-centres": ("loss=subcenter_arcface", "head.drop_after=0.5"),
+    "counts of sub-centres": ("loss=subcenter_arcface", "drop_after=0.5"),
     "proxies": ("loss=pml", "loss.name=ProxyAnchorLoss"),
     "batches by class": ("loss=sup_con",),
 }
@@ -476,6 +477,21 @@ def test_a_student_learns_from_a_finished_run_and_is_named_after_its_loss(finish
     assert student.record.details["loss"] == "distillation"
     assert student.record.config["teacher"]["id"] == finished.record.id
     assert start(tmp_path, "loss=distillation", f"teacher={finished.folder}").reused
+
+
+def test_students_of_different_teachers_are_not_pooled(finished, tmp_path):
+    other = start(tmp_path / "other", "seed=7")
+    students = [
+        start(tmp_path, "loss=distillation", f"teacher={teacher.folder}", f"seed={seed}").record
+        for teacher, seed in ((finished, 0), (other, 0), (other, 1))
+    ]
+    assert sorted(len(group.runs) for group in group_records(students)) == [1, 2]
+
+
+def test_a_result_in_another_precision_than_asked_for_is_not_passed_off(finished, tmp_path):
+    root = finished.folder.parents[1]
+    assert start(root, *LONGER, "precision=fp32").reused
+    assert "was computed in fp32; for precision=bf16" in _refused(root, *LONGER, "precision=bf16")
 
 
 def test_a_teacher_that_cannot_teach_is_refused(finished, tmp_path):

@@ -70,6 +70,9 @@ def make_training(
     backbone = make_backbone(config["backbone"], shape)
     torch.manual_seed(2 * seed + 1)
     head, loss, regularizer = make_objective(config, dim=backbone.dim, counts=counts)
+    parts = [backbone, head, *(part for part in (loss, regularizer) if isinstance(part, nn.Module))]
+    if not any(True for part in parts for _ in part.parameters()):
+        raise ConfigError("nothing to train: choose a backbone, a head or a loss with weights")
     return Training(
         backbone,
         head,

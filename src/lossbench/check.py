@@ -80,6 +80,9 @@ def _words(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"trainer.weights={config['trainer']['weights']}: must be last or best"
     if config["trainer"]["weights"] == "best" and config["trainer"]["validations"] == 0:
         yield "trainer.weights=best: needs trainer.validations >= 1"
+    size, each = config["trainer"]["batch_size"], config["trainer"]["samples_per_class"]
+    if isinstance(each, int) and isinstance(size, int) and each > 0 and size % each:
+        yield f"samples_per_class={each}: must divide trainer.batch_size={size}"
     if needs_teacher(config) != bool(config.get("teacher")):
         yield (
             "loss=distillation: needs teacher=RUN_FOLDER, a finished run on the same data"
@@ -119,6 +122,7 @@ def _probe_head_and_loss(config: Mapping[str, Any]) -> None:
     for part in head.modules():
         if isinstance(part, Paced):
             part.at(1, 2)
+            part.at(1, 1)  # where the knobs of a schedule end
     plain, margined = head(embedding), head(embedding, target)
     wanted = (5, 4) if isinstance(head, EmbeddingHead) else (5, 3)
     for scores in (plain, margined):

@@ -12,11 +12,8 @@ PARTS = ("dataset", "backbone", "head", "loss", "regularizer", "protocol", "opti
 
 _SETTINGS = (
     *("seed", "run_root", "group", "force", "device", "precision", "log_every", "checkpoint_every"),
-    *("keep_checkpoints", "figures", "progress", "logger", "preset", "experiment", "regularizer"),
-    *("margin_schedule", "teacher"),
+    *("keep_checkpoints", "figures", "progress", "logger", "teacher"),
 )
-INTERNAL = {"preset", "experiment", "regularizer", "margin_schedule"}
-"""Top-level names that nobody sets to a number."""
 
 
 class ConfigError(ValueError):
@@ -35,6 +32,8 @@ def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
 
     choices: option chosen per group; the resolved config alone no longer shows what was asked for.
     """
+    yield from _unheard(config, choices)
+    yield from _unscheduled(config, choices)
     loss = choices.get("loss")
     for group, wanted in (config.get("preset") or {}).items():
         chosen = choices.get(group)
@@ -43,6 +42,36 @@ def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
                 f"loss={loss} {group}={chosen}: the preset {loss} stands for {group}={wanted}; "
                 f"a loss that is no preset goes with it, e.g. loss=ce {group}={chosen}"
             )
+
+
+def _unheard(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
+    """Options set past their knob (head.s=50), which names and tables would go on calling s=30."""
+    for group in PARTS:
+        path = conf_dir() / group / f"{choices.get(group)}.yaml"
+        body = _read_yaml(path) if path.is_file() else {}
+        given = dict(flatten(config.get(group) or {}))  # without those that a schedule took the place of
+        for key, value in flatten(body.get(group, {})):
+            knob = str(value).removeprefix("${").removesuffix("}")
+            if f"${{{knob}}}" == value and key in given and str(given[key]) != str(config.get(knob)):
+                yield f"{group}.{key}={given[key]}: set the knob, {knob}={given[key]}"
+
+
+def _unscheduled(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
+    """A schedule for a knob that the margin of the chosen head does not have, or not from 0."""
+    margin = (config["head"] or {}).get("margin") or {}
+    target = str(margin.get("_target_", "")).rpartition(".")[2]
+    for knob, value in margin.items():
+        if isinstance(value, Mapping) and target in _NO_RAMP and (knob == "m" or not target):
+            schedule, head = choices.get("margin_schedule"), choices.get("head")
+            yield f"margin_schedule={schedule}: head={head} {_NO_RAMP[target]}"
+
+
+_NO_RAMP = {
+    "": "has no margin that a schedule could change",
+    "multiplicative_angle": "multiplies the angle by m >= 1, which cannot rise from 0",
+    "clipped_angle": "multiplies the angle by m >= 1, which cannot rise from 0",
+    "combined": "has no m of its own",
+}
 
 
 def knobs(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +94,7 @@ def knob_owners() -> dict[str, list[str]]:
         option = f"{path.parent.name}={path.stem}"
         if isinstance(body.get("preset"), dict):
             presets += [(option, f"{group}={name}") for group, name in body["preset"].items()]
-        for key in (key for key, value in body.items() if isinstance(value, int | float)):
+        for key in (key for key, value in body.items() if value is None or isinstance(value, int | float)):
             owners.setdefault(key, []).append(option)
     for name, options in owners.items():
         of_presets = [preset for preset, part in presets if part in options]
@@ -95,7 +124,9 @@ def part_name(group: str, part: Mapping[str, Any]) -> str:
     given = dict(flatten(part))
     matches = [(len(fixed), name) for name, body, fixed in _yaml_parts(group) if _agrees(given, body, fixed)]
     if matches:
-        return max(matches, key=lambda match: (match[0], match[1]))[1]
+        name = max(matches, key=lambda match: (match[0], match[1]))[1]
+        # Of a family of losses, the one it is.
+        return f"{name} {part['name']}" if "name" in part else name
     return str(part.get("_target_", group)).rpartition(".")[2]
 
 
@@ -128,7 +159,7 @@ def _yaml_parts(group: str) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
 def _tunable(group: str, key: str, value: object) -> bool:
     # Constants of losses and margins tell ce from temperature; elsewhere numbers are options of one part.
     constant = group == "loss" or key.startswith("margin.")
-    return "${" in str(value) or not (constant or isinstance(value, str))
+    return "${" in str(value) or key == "name" or not (constant or isinstance(value, str))
 
 
 def flatten(node: object, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossbench.feasibility import largest_margin
 from lossbench.heads import CosineHead
@@ -66,7 +66,7 @@ def expected_initial_loss(
     # With many classes one drawing says almost all, and 64 of a million would take gigabytes.
     draws = max(4, min(draws, 2**22 // classes))
     rng = np.random.default_rng(0)
-    cosine = random_cosines(draws, classes, dim, rng)
+    cosine = random_cosines(draws, classes, dim, rng).float().to(_device(head))
     samples = torch.stack([_losses(head, loss, cosine, norm, rng) for _ in range(targets)])
     per_draw = samples.mean(0)
     return ExpectedLoss(per_draw.mean().item(), per_draw.std().item())
@@ -75,27 +75,36 @@ def expected_initial_loss(
 def _losses(
     head: Observable, loss: Callable, cosine: Tensor, norm: float, rng: np.random.Generator
 ) -> Tensor:
-    target = torch.from_numpy(rng.integers(cosine.shape[1], size=len(cosine)))
+    target = torch.from_numpy(rng.integers(cosine.shape[1], size=len(cosine))).to(cosine.device)
     return loss(head.untrained_scores(cosine, target, norm), target)
 
 
 def infeasible_margin(head: CosineHead, *, dim: int, classes: int) -> str | None:
     """What to tell of a margin that no arrangement of the prototypes can satisfy, or None.
 
-    A feature on its own prototype is the best there is: lowered by its margin it must still reach the
-    cosine to the nearest other prototype, whose distance ``largest_margin`` bounds.
+    A feature on its own prototype is the best there is: with its margin it must still score as high as the
+    nearest other prototype, whose distance ``largest_margin`` bounds.
     """
     if classes < 2:
         return None
     bound, _ = largest_margin(classes, dim)
-    one = torch.ones(1, 1)
-    lowered = 1 - float(head.margined(one, torch.zeros(1, dtype=torch.long), one))
-    if lowered <= bound:
+    device = _device(head)
+    best = torch.tensor([[1.0, max(-1.0, 1 - bound)]], device=device)
+    target = torch.zeros(1, dtype=torch.long, device=device)
+    own, rival = head.margined(best, target, torch.ones(1, 1, device=device))[0].tolist()
+    if own >= rival - 1e-6:
         return None
     return (
-        f"the margin lowers a cosine of 1 by {lowered:.3f}, but {classes} prototypes in {dim} dimensions "
-        f"leave at most {bound:.3f}: no features can satisfy it; lower m or raise the embedding size"
+        f"the margin puts a feature on its own prototype {rival - own:.3f} below another class: {classes} "
+        f"prototypes in {dim} dimensions are no further than {bound:.3f} apart in cosine, so that no "
+        "features can satisfy it; lower m or raise the embedding size"
     )
+
+
+def _device(head: object) -> torch.device:
+    """Where a head's weights are; the CPU for one without weights."""
+    parameters = head.parameters() if isinstance(head, nn.Module) else iter(())
+    return next((parameter.device for parameter in parameters), torch.device("cpu"))
 
 
 def cosine_statistics(

@@ -15,7 +15,15 @@ import torch
 from lossbench import __version__
 from lossbench.identity import RECIPE
 
-_PACKAGES = ("pytorch-lightning", "torchmetrics", "hydra-core", "wandb", "numpy", "matplotlib")
+_PACKAGES = (
+    "pytorch-lightning",
+    "torchmetrics",
+    "hydra-core",
+    "wandb",
+    "numpy",
+    "matplotlib",
+    "pytorch-metric-learning",
+)
 
 
 def environment(device: torch.device, precision: str) -> dict[str, Any]:

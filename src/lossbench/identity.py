@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lossbench.config import PARTS, knobs, part_name
+from lossbench.config import PARTS, flatten, knobs, part_name
+
+_OURS = ("lossbench", "torch")
 
 RECIPE = 2
 """Raised by hand whenever the same configuration and data would give other numbers."""
@@ -25,8 +28,25 @@ def run_id(config: Mapping[str, Any], fingerprint: str) -> str:
     # Where the teacher lies does not matter, which run it is does.
     parts["teacher"] = (config.get("teacher") or {}).get("id")
     content = {"config": _canonical(parts), "data": fingerprint, "recipe": RECIPE}
+    code = {path: _source(path) for key, path in flatten(parts) if key.endswith("_target_")}
+    if foreign := {path: digest for path, digest in code.items() if digest}:
+        content["code"] = foreign
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _source(target: str) -> str | None:
+    """Digest of the file that a part from elsewhere is defined in, so that editing it makes another run."""
+    module = target.rpartition(".")[0]
+    if module.partition(".")[0] in _OURS:
+        return None
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None  # making the part says what is wrong with it
+    if found is None or found.origin is None or not Path(found.origin).is_file():
+        return None
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
 
 
 def _canonical(node: Any) -> Any:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from lossbench.config import INTERNAL, knob_owners, part_options
+from lossbench.config import knob_owners, part_options
 
 _HYDRA_FLAGS = (
     "--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun",
@@ -76,7 +76,7 @@ def _unknown_key(key: str) -> str:
         presets = {option.replace("loss=", "head=") for option in owners[key] if option.startswith("loss=")}
         shown = [option for option in owners[key] if option not in presets]
         return f"{key}: the chosen head and loss take no {key}; these do: {', '.join(shown)}"
-    options = part_options(key.partition(".")[0]) if "." in key else sorted(set(owners) - INTERNAL)
+    options = part_options(key.partition(".")[0]) if "." in key else sorted(owners)
     return f"{key}: no such option; {_among(key, options)}; --cfg job shows those of your choice"
 
 

@@ -40,7 +40,7 @@ def run(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> 
     identity = _identify(config, choices)
     folder = run_folder(config, identity)
     if not config["force"] and (folder / "result.json").exists():
-        return Outcome(folder, _own_record(folder, identity), reused=True)
+        return Outcome(folder, _own_record(folder, identity, config["precision"]), reused=True)
     from lossbench.check import check
 
     check(config, choices)
@@ -48,7 +48,7 @@ def run(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> 
         if config["force"]:
             _clear(folder)
         elif (folder / "result.json").exists():  # another process finished it while this one waited
-            return Outcome(folder, _own_record(folder, identity), reused=True)
+            return Outcome(folder, _own_record(folder, identity, config["precision"]), reused=True)
         OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
         from lossbench.job import execute
 
@@ -74,7 +74,7 @@ def _teacher(folder: Path) -> dict[str, str]:
         raise ConfigError(f"teacher={folder}: give the folder of a finished run ({error})") from error
 
 
-def _own_record(folder: Path, identity: str) -> Record:
+def _own_record(folder: Path, identity: str, precision: str) -> Record:
     try:
         record = read_record(folder)
     except RecordError as error:
@@ -82,6 +82,11 @@ def _own_record(folder: Path, identity: str) -> Record:
     if record.id != identity:
         raise ConfigError(
             f"{folder}: holds another run (id {record.id[:16]}); move it away or change run_root"
+        )
+    known = record.environment.get("precision")
+    if precision not in ("auto", known):
+        raise ConfigError(
+            f"{folder}: was computed in {known}; for precision={precision} set another group, or force=true"
         )
     return record
 

@@ -19,9 +19,14 @@ from lossbench.records import read_record
 
 
 def make_teacher(config: Mapping[str, Any], data: DeviceData) -> Teacher:
-    """Rows -> plain scores of the run in ``config["teacher"]["folder"]``, trained on the same data."""
+    """Rows -> plain scores of the run in ``config["teacher"]["folder"]``, trained on the same data.
+
+    Divided by the temperature it was trained with: their softmax is what the teacher states.
+    """
     folder = Path(config["teacher"]["folder"])
-    if read_record(folder).split["sha256"] != data.dataset.sha256:
+    record = read_record(folder)
+    tau = float(record.config["loss"].get("tau", 1.0))
+    if record.split["sha256"] != data.dataset.sha256:
         raise ConfigError(f"teacher={folder}: was trained on other data; its classes mean something else")
     module = load_run(folder, data).eval().requires_grad_(False)
     if isinstance(module.head, EmbeddingHead):
@@ -29,7 +34,9 @@ def make_teacher(config: Mapping[str, Any], data: DeviceData) -> Teacher:
 
     @torch.no_grad()
     def scores(rows: Tensor) -> Tensor:
-        return module.head(module.backbone(rows).float())
+        embedding = module.backbone(rows)
+        with torch.autocast(rows.device.type, enabled=False):
+            return module.head(embedding.float()) / tau
 
     return scores
 
@@ -45,6 +52,8 @@ def load_run(folder: Path, data: DeviceData) -> Training:
 def load_backbone(folder: Path) -> tuple[nn.Module, tuple[int, ...], str]:
     """The trained backbone of a run folder, in evaluation mode on the CPU; shape of its rows; precision."""
     record = read_record(folder)
+    if "shape" not in record.split:
+        raise ConfigError(f"{folder}: holds no trained model; give the folder of a run")
     shape = tuple(record.split["shape"])
     backbone = build.make_backbone(record.config["backbone"], shape)
     state = read_checkpoint(_checkpoint(folder, record.config))["state_dict"]

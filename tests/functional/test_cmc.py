@@ -67,6 +67,33 @@ def test_ties_distractors_and_any_block_agree_with_loops(rows, block, strangers)
         assert curve.rates.isnan().all()
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("block", [1, 5, 16, 32])
+@pytest.mark.parametrize("ranks", [1, 3, 60])
+def test_screened_galleries_give_the_rates_of_loops(half, block, ranks, monkeypatch):
+    monkeypatch.setattr("lossbench.functional.lineup._ENTRIES", 0)
+    monkeypatch.setattr("lossbench.functional.tile_screen._FEW", 0)
+    if not half:
+        monkeypatch.setattr("lossbench.functional.tile_screen.bf16_products_hold", lambda device: False)
+    embedding, label = faces(identities=20)
+    embedding[:5], label[:3] = embedding[7], -1
+    distractors = torch.randn(97, 9, generator=torch.Generator().manual_seed(5)).half()
+    distractors[:2] = embedding[7]
+    array = distractors.numpy() if block == 16 else distractors
+    curve = cmc_curve(embedding, label, distractors=array, ranks=ranks, draws=3, block=block)
+    expected = brute(embedding, label, distractors, ranks, 3, 0)
+    assert curve.rates.tolist() == pytest.approx(expected.tolist(), abs=1e-15)
+
+
+def test_large_galleries_are_screened_and_give_the_rates_of_all_scores(monkeypatch):
+    generator = torch.Generator().manual_seed(2)
+    embedding, label = faces(n=300, d=16, identities=60)
+    distractors = torch.randn(9000, 16, generator=generator)
+    screened = cmc_curve(embedding, label, distractors=distractors, ranks=20)
+    monkeypatch.setattr("lossbench.functional.lineup._ENTRIES", 10**9)
+    assert torch.equal(cmc_curve(embedding, label, distractors=distractors, ranks=20).rates, screened.rates)
+
+
 def test_negative_labels_and_the_distractors_argument_mean_the_same():
     embedding, label = faces()
     strangers = torch.randn(7, 9)

@@ -78,13 +78,14 @@ def distractor_scores(
         scan = ScreenedScan(UnitRows(probe[part]), floor, depth=depth, keep=keep, block=block)
         for kept, rows in zip(best, _scan(scan, source, sizes), strict=True):
             kept.append(rows.masked_fill_(rows < floor.unsqueeze(1), -math.inf))
-        row = scan.highest.number.div(len(floor), rounding_mode="floor")
-        own = scan.highest.number - row * len(floor)
-        found.add(scan.highest.score, row * len(probe) + own + start)
-    row = found.number.div(max(len(probe), 1), rounding_mode="floor")
-    pairs = torch.stack([found.number - row * len(probe), row], dim=1)
+        score, number = scan.highest.result()
+        row = number.div(len(floor), rounding_mode="floor")
+        found.add(score, row * len(probe) + number - row * len(floor) + start)
+    score, number = found.result()
+    row = number.div(max(len(probe), 1), rounding_mode="floor")
+    pairs = torch.stack([number - row * len(probe), row], dim=1)
     empty = torch.empty(0, depth, device=probe.device)
-    return DistractorScores([torch.cat([empty, *rows]) for rows in best], found.score, pairs)
+    return DistractorScores([torch.cat([empty, *rows]) for rows in best], score, pairs)
 
 
 def _scan(scan: ScreenedScan, source: RowSource, sizes: Sequence[int]) -> list[Tensor]:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+_SPARE = 4096
+
 
 class HardPairs(NamedTuple):
     """Pairs of rows, hardest first: score (k,) float32, and first and second (k,) int64, first < second."""
@@ -18,43 +20,45 @@ class HardPairs(NamedTuple):
 
 
 class Extreme:
-    """The ``count`` highest (or lowest) scores seen, in whatever order they come, each with a number.
+    """The ``count`` highest (or lowest) scores seen, in whatever order they come, each with a whole number.
 
-    score: (k,) float32, most extreme first. number: (k,) int64. Of equal scores the lower numbers go in.
+    Of equal scores those with the lower numbers are kept. worst: a score that ``count`` of those seen reach.
     """
 
     def __init__(self, count: int, device: torch.device, *, largest: bool = True) -> None:
         self.count, self.largest = count, largest
-        self.score = torch.zeros(0, dtype=torch.float32, device=device)
-        self.number = torch.zeros(0, dtype=torch.int64, device=device)
-
-    @property
-    def worst(self) -> float:
-        """The score that a further one must reach to go in."""
-        never = math.inf if self.largest else -math.inf
-        if self.count == 0:
-            return never
-        return float(self.score[-1]) if len(self.score) == self.count else -never
+        never = math.inf if largest else -math.inf
+        self.worst = -never if count else never
+        self._score = [torch.zeros(0, dtype=torch.float32, device=device)]
+        self._number = [torch.zeros(0, dtype=torch.int64, device=device)]
 
     def add(self, score: Tensor, number: Tensor) -> None:
-        """See scores (b,) with their numbers (b,)."""
-        score, number = torch.cat([self.score, score]), torch.cat([self.number, number])
-        if len(score) > self.count:
-            kept = self._pick(score, number)
-            score, number = score[kept], number[kept]
+        """See scores (b,) float32 with their numbers (b,) int64."""
+        self._score.append(score)
+        self._number.append(number)
+        if sum(map(len, self._score)) > 2 * self.count + _SPARE:
+            self._shrink()
+
+    def result(self) -> tuple[Tensor, Tensor]:
+        """Return scores and numbers (k,), the most extreme first, equal scores by number."""
+        self._shrink()
+        (score,), (number,) = self._score, self._number
         order = number.argsort()
         order = order[score[order].argsort(descending=self.largest, stable=True)]
-        self.score, self.number = score[order], number[order]
+        return score[order], number[order]
 
-    def _pick(self, score: Tensor, number: Tensor) -> Tensor:
-        """Indices of ``count`` of them: sorting all would take minutes where millions score alike."""
-        if self.count == 0:
-            return torch.zeros(0, dtype=torch.int64, device=score.device)
-        edge = score.topk(self.count, largest=self.largest).values[-1]
-        inside = (score > edge if self.largest else score < edge).nonzero().flatten()
-        tied = (score == edge).nonzero().flatten()
-        room = self.count - len(inside)
-        return torch.cat([inside, tied[number[tied].topk(room, largest=False).indices]])
+    def _shrink(self) -> None:
+        score, number = torch.cat(self._score), torch.cat(self._number)
+        if len(score) >= self.count > 0:
+            edge = score.topk(self.count, largest=self.largest).values[-1]
+            inside = (score > edge if self.largest else score < edge).nonzero().flatten()
+            tied = (score == edge).nonzero().flatten()
+            lowest = number[tied].topk(self.count - len(inside), largest=False).indices
+            kept = torch.cat([inside, tied[lowest]])
+            score, number, self.worst = score[kept], number[kept], float(edge)
+        elif not self.count:
+            score, number = score[:0], number[:0]
+        self._score, self._number = [score], [number]
 
 
 class Hardest:
@@ -75,5 +79,6 @@ class Hardest:
 
     def pairs(self) -> HardPairs:
         """Return the hardest pairs seen."""
-        first = self._found.number.div(self._rows, rounding_mode="floor")
-        return HardPairs(self._found.score, first, self._found.number - first * self._rows)
+        score, number = self._found.result()
+        first = number.div(self._rows, rounding_mode="floor")
+        return HardPairs(score, first, number - first * self._rows)

@@ -9,16 +9,8 @@ from torch import Tensor
 
 from lossbench.functional.cosine import CosineBlock, UnitRows
 from lossbench.functional.hardest import Extreme
-from lossbench.functional.screening import (
-    float32_products_hold,
-    rescored,
-    scaling_error,
-    screening_error,
-)
-
-_GROUP = 32
-# Scoring a pair costs about as much as 300 entries of a float64 tile.
-_FEW = 256
+from lossbench.functional.screening import rescored
+from lossbench.functional.tile_screen import TileScreen
 
 
 class ScreenedScan:
@@ -38,46 +30,26 @@ class ScreenedScan:
         self._parts = torch.arange(len(least), device=device).split(self._block)
         self.width = 2 * block
         self._cosine = CosineBlock(math.isqrt(self._block * self.width - 1) + 1, device)
-        self._tile = torch.empty(self._block * self.width, device=device)
-        columns = unit.embedding.shape[1]
-        self._error = screening_error(columns) + scaling_error(columns)
+        self._screen = TileScreen(unit, self._parts, self.width)
         self._reached = -math.inf
-        self._screens = math.isfinite(self._error) and float32_products_hold(device)
-        self._left = [unit.take(part).float() for part in self._parts] if self._screens else []
 
     def see(self, unit: UnitRows, start: int) -> None:
         """See rows (b, d), the first of which is number ``start``, b at most ``width``."""
         every = torch.arange(len(unit.embedding), device=self.best.device)
-        right, exact = scaled(unit) if self._screens else None, None
+        right, exact = self._screen.right(unit) if self._screen.holds else None, None
         # Later rows lose ties: to reach the worst that earlier ones left is not enough.
         self._reached = self.highest.worst
         bound = torch.maximum(self.best[:, -1], self._least).clamp(max=self._reached)
+        rows, columns = [every[:0]], [every[:0]]
         for i, part in enumerate(self._parts):
-            open_ = None if right is None else self._open(self._left[i], right, bound[part])
-            if open_ is None:
+            entries = None if right is None else self._screen.open_entries(i, right, bound[part])
+            if entries is None:
                 exact = unit.take(every) if exact is None else exact
                 self._add_tile(part, self._cosine(self._unit.take(part), exact), start)
             else:
-                self._add_pairs(part[open_[0]], open_[1], unit, start)
-
-    def _open(self, left: Tensor, right: Tensor, bound: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Return rows and columns of the entries that may score above their row's bound; None for many."""
-        shape = (len(left), len(right))
-        tile = self._tile[: shape[0] * shape[1]].view(shape)
-        torch.mm(left, right.T, out=tile)
-        low = (bound.double() - self._error).float()
-        limit = torch.nextafter(low, torch.full_like(low, -math.inf)).unsqueeze(1)
-        if shape[1] % _GROUP:
-            row, column = (tile > limit).nonzero().unbind(1)
-        else:
-            # Most groups of entries hold nothing that matters, and their maximum says so.
-            groups = tile.view(shape[0], _GROUP, -1)
-            row, group = (groups.amax(1) > limit).nonzero().unbind(1)
-            if len(row) * _FEW > tile.numel():
-                return None
-            entry, member = (groups[row, :, group] > limit[row]).nonzero().unbind(1)
-            row, column = row[entry], member * groups.shape[2] + group[entry]
-        return None if len(row) * _FEW > tile.numel() else (row, column)
+                rows.append(part[entries[0]])
+                columns.append(entries[1])
+        self._add_pairs(torch.cat(rows), torch.cat(columns), unit, start)
 
     def _add_tile(self, part: Tensor, tile: Tensor, start: int) -> None:
         better = (tile.amax(1) > self.best[part, -1]).nonzero().flatten()
@@ -105,11 +77,3 @@ class ScreenedScan:
 
     def _number(self, probe: Tensor, column: Tensor, start: int) -> Tensor:
         return (column + start) * len(self.best) + probe
-
-
-def scaled(unit: UnitRows) -> Tensor:
-    """Return the rows float32 at unit length, within ``scaling_error`` of their fixed-point vectors."""
-    norm = unit.grain * 2.0**26
-    if unit.embedding.dtype == torch.float64 or float(norm.max()) > 2.0**100 or float(norm.min()) < 2.0**-100:
-        return (unit.embedding.double() / norm).float()
-    return unit.embedding.float() * norm.reciprocal().float()

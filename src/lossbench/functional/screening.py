@@ -51,6 +51,25 @@ def float32_products_hold(device: torch.device) -> bool:
         return float((rows @ rows.T).amin()) > 256 * (1 + 2.0**-12)
 
 
+def bf16_error(columns: int) -> float:
+    """Return the bound of ``screening_error`` for rows rounded to bfloat16, their products summed in float32.
+
+    2**-9 for either row; the product of their own errors, and their greater length, are in the last factor.
+    Rounding the sum to bfloat16 is not in it: it keeps order, so bounds are rounded alike.
+    """
+    return (2.0**-8 + screening_error(columns)) * (1 + 2.0**-7)
+
+
+def bf16_products_hold(device: torch.device) -> bool:
+    """Whether this CPU multiplies bfloat16 natively, and sums in float32."""
+    native = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    if device.type != "cpu" or not native:
+        return False
+    rows = torch.full((256, 256), 1 + 2.0**-7, dtype=torch.bfloat16)
+    # 260.02 in float32; a sum in bfloat16 would stick at 256.
+    return bool(((rows @ rows.T).float() - 260).abs().amax() < 1)
+
+
 def rescored(left: UnitRows, first: Tensor, right: UnitRows, second: Tensor) -> Tensor:
     """Return the scores (k,) float32 of rows ``first`` (k,) of left with rows ``second`` (k,) of right."""
     parts = zip(first.split(_PAIRS), second.split(_PAIRS), strict=True)

@@ -76,7 +76,8 @@ class CosineHead(nn.Module):
     def scale(self, norm: Float[Tensor, "n 1"]) -> Tensor | float:
         """What multiplies the cosines of embeddings of these norms."""
         if isinstance(self.s, Tensor):
-            return self.s.clamp_min(LEAST_SCALE)
+            # The gradient passes where the value is held: a scale that fell too far can rise again.
+            return self.s + (self.s.clamp_min(LEAST_SCALE) - self.s).detach()
         return norm if self.s is None else self.s
 
     def observe(

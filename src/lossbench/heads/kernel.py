@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Margin = Callable[[Tensor, Tensor], Tensor]
+from lossbench.heads.scheduled import Margin
 
 # F.normalize divides shorter rows by this: a zero row has cosine 0 and a finite gradient.
 _SHORTEST = 1e-12

@@ -21,7 +21,7 @@ def refuse_divergence(
 ) -> None:
     """Raise DivergedError, naming the sample that broke, unless loss and gradient are finite.
 
-    Called before the weights change: those of the step before are still good.
+    On a CPU it is called before every step of the optimizer: the weights are still good.
     """
     loss = float(values.mean())
     if math.isfinite(loss) and math.isfinite(float(grad_norm)):

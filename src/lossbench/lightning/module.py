@@ -82,6 +82,11 @@ class Training(pl.LightningModule):
             return {}
         return {"cosine": self.head.cosine(embedding), "scores": self.head(embedding, target)}
 
+    def on_validation_start(self) -> None:
+        # Between two steps that were looked at a GPU may have gone wrong, and NaN embeddings have no ROC.
+        if self.grad_norm is not None:
+            refuse_divergence(self.head, *self._batch, self.grad_norm, self.trainer.global_step - 1)
+
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         rows, target = batch
         self.verification.update(self.backbone(rows).float(), target)

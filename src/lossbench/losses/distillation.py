@@ -21,7 +21,8 @@ def distillation_loss(
 
     $L = (1 - w) H(y, p) + w T^2 \, KL(q_T \Vert p_T)$ with p_T and q_T the softmax of the student's and the
     teacher's scores over temperature T > 0, and w = soft_weight in [0, 1]. T² keeps the size of the soft
-    gradient whatever T is. The teacher is constant: no gradient reaches it.
+    gradient whatever T is. The teacher is constant: no gradient reaches it. On a head with a margin the
+    student's scores are the training ones: the margin is part of what it has to make up for.
     """
     check_range("temperature", temperature, low=0, open_low=True, cure="it divides both models' scores")
     check_range("soft_weight", soft_weight, low=0, high=1, cure="the teacher's share of the loss")

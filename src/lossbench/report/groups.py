@@ -107,6 +107,8 @@ def _settings(run: Record, linked: set[str]) -> dict[str, Any]:
     # As for the run's id: root numbers act only through the parts, or say where and how it was started.
     parts = {name: run.config[name] for name in PARTS if isinstance(run.config.get(name), dict)}
     settings = {key: value for key, value in flat_settings(parts).items() if key not in linked}
+    if run.config.get("teacher"):
+        settings["teacher"] = run.config["teacher"]["id"][:8]
     if "sha256" in run.split:
         settings["data"] = str(run.split["sha256"])[:8]
     settings |= {key: run.environment[key] for key in ("precision", "recipe") if key in run.environment}

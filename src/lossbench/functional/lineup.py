@@ -1,0 +1,116 @@
+"""Who is compared with whom in closed-set identification, and at which rank each mate is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from lossbench.functional.cosine import CosineBlock, UnitRows
+from lossbench.functional.row_source import RowSource
+from lossbench.functional.screened_scan import ScreenedScan
+from lossbench.functional.screening import rescored
+
+_PROBES = 4096
+# Fewer entries than that for each rank asked for, and keeping the best pays no longer.
+_ENTRIES = 64
+
+
+Entries = Callable[[int], Iterator[UnitRows]]
+"""Called with a width, yields entries of the gallery in blocks of at most that many."""
+
+
+class Lineup:
+    """The galleries of all draws; row numbers only, scores are made on the way.
+
+    probe: (p,) rows of the identities with two or more images, in the order of the labels; each is a probe in
+    the draws that have another image of its identity in the gallery. alone: entries of every draw.
+    """
+
+    def __init__(self, embedding: Tensor, label: Tensor, strangers: RowSource, draws: int, seed: int) -> None:
+        self.unit, self.strangers = UnitRows(embedding), strangers
+        order = label.argsort(stable=True)
+        negative = int((label < 0).sum())
+        count = label[order[negative:]].unique_consecutive(return_counts=True)[1]
+        several = count >= 2
+        owner = several.repeat_interleave(count)
+        enrolled = order[negative:]
+        self.probe = enrolled[owner]
+        self.alone = torch.cat([enrolled[~owner], order[:negative]])
+        images = count[several]
+        self.identity = torch.arange(len(images), device=label.device).repeat_interleave(images)
+        self.drawn = [self.probe[position] for position in _draw(images, draws, seed)]
+        self.probes = len(self.probe) - len(images)
+        self.distractors = negative + len(strangers)
+        self.gallery = len(count) + self.distractors
+
+    def ranks(self, ranks: int, block: int) -> Tensor:
+        """Return (ranks + 2,) int64: probes of all draws by their mate's rank; the last cell is later."""
+        found = torch.zeros(ranks + 2, dtype=torch.int64, device=self.probe.device)
+        shared = len(self.alone) + len(self.strangers)
+        for rows, identity in zip(self.probe.split(_PROBES), self.identity.split(_PROBES), strict=True):
+            mates = torch.stack([gallery[identity] for gallery in self.drawn])
+            score = torch.stack([rescored(self.unit, rows, self.unit, mate) for mate in mates])
+            rank = self._at_least(rows, score, self._shared, shared, ranks, block)
+            for draw, gallery in enumerate(self.drawn):
+                # The mate is one of the gallery's entries that score at least the mate.
+                entries, own = partial(self._rows, gallery), score[draw : draw + 1]
+                rank[draw] += self._at_least(rows, own, entries, len(gallery), ranks, block)[0]
+            # The image drawn into the gallery is no probe of that draw.
+            rank = rank.clamp_(max=ranks + 1)[mates != rows]
+            found += rank.bincount(minlength=ranks + 2)
+        return found
+
+    def _at_least(
+        self, rows: Tensor, score: Tensor, entries: Entries, count: int, ranks: int, block: int
+    ) -> Tensor:
+        """Return (k, b) int64: of ``count`` entries, those scoring at least ``score`` (k, b) with each row.
+
+        Any number above ``ranks`` stands for that or more.
+        """
+        if count <= _ENTRIES * ranks:
+            return self._count(rows, score, entries, min(block, max(len(rows), count)))
+        unit = UnitRows(self.unit.embedding.index_select(0, rows))
+        scan, start = ScreenedScan(unit, score.amin(0), depth=ranks + 1, keep=0, block=block), 0
+        for part in entries(scan.width):
+            scan.see(part, start)
+            start += len(part.embedding)
+        return torch.stack([(scan.best >= own.unsqueeze(1)).count_nonzero(1) for own in score])
+
+    def _count(self, rows: Tensor, score: Tensor, entries: Entries, block: int) -> Tensor:
+        rank = torch.zeros(score.shape, dtype=torch.int64, device=rows.device)
+        left, lowest = self.unit.take(rows), score.amin(0)
+        cosine = CosineBlock(block, rows.device)
+        for unit in entries(block):
+            right = unit.take(torch.arange(len(unit.embedding), device=rows.device))
+            for part in torch.arange(len(rows), device=rows.device).split(block):
+                tile = cosine(left[part[0] : part[-1] + 1], right)
+                # Most probes beat a whole tile in every draw: only the others are compared draw by draw.
+                beaten = (tile.amax(1) >= lowest[part]).nonzero().flatten()
+                tile, part = tile[beaten], part[beaten]
+                for own, at_least in zip(score, rank, strict=True):
+                    at_least[part] += (tile >= own[part].unsqueeze(1)).count_nonzero(1)
+        return rank
+
+    def _shared(self, width: int) -> Iterator[UnitRows]:
+        """Yield the entries that every draw has."""
+        yield from self._rows(self.alone, width)
+        for start in range(0, len(self.strangers), width):
+            rows = self.strangers.read(start, min(start + width, len(self.strangers)))
+            yield self.strangers.unit(rows, start)
+
+    def _rows(self, rows: Tensor, width: int) -> Iterator[UnitRows]:
+        if len(rows):
+            yield from (UnitRows(self.unit.embedding.index_select(0, part)) for part in rows.split(width))
+
+
+def _draw(images: Tensor, draws: int, seed: int) -> Iterator[Tensor]:
+    """Yield for each draw (k,) positions, one image of each identity, in a list of images by identity."""
+    generator = torch.Generator().manual_seed(seed)
+    start = images.cumsum(0) - images
+    for _ in range(draws):
+        share = torch.rand(len(images), generator=generator, dtype=torch.float64).to(images.device)
+        # The product of a share next to 1 may round up to the count itself.
+        yield start + torch.minimum((share * images).long(), images - 1)

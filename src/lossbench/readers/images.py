@@ -20,7 +20,8 @@ def image_fault(data: bytes) -> str | None:
     """
     if data.startswith(_JPEG):
         # Entropy-coded data cannot hold the end marker, so any later bytes are harmless padding.
-        return None if _JPEG_END in data[len(_JPEG) :] else "a JPEG without its end marker: truncated?"
+        ends = data.find(_JPEG_END, len(_JPEG)) >= 0
+        return None if ends else "a JPEG without its end marker: truncated?"
     if data.startswith(_PNG):
         return None if _PNG_END in data else "a PNG without its end chunk: truncated?"
     if not data:

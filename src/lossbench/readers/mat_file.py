@@ -21,6 +21,8 @@ MatValue = np.ndarray | str | list["MatValue"]
 
 _MOST_BYTES = 1 << 24  # of the file
 _MOST_UNFOLDED = 1 << 28  # bytes of its compressed variables
+_MOST_CELLS = 1 << 20  # of the file, each an object of some 130 bytes; BLUFR's has 13,273
+_MOST_DIMENSIONS = 32
 _DEEPEST = 3  # cells in cells
 _HEAD = 128  # bytes; the last two tell the byte order
 _ORDERS = {b"IM": "<", b"MI": ">"}
@@ -35,6 +37,14 @@ class _Element(NamedTuple):
     kind: int
     body: memoryview
     end: int
+
+
+@dataclass
+class _Room:
+    """What the rest of the file may still unfold to: bytes, and cells."""
+
+    unfolded: int
+    cells: int
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,8 @@ def load_mat(path: Location, names: Sequence[str]) -> dict[str, MatValue]:
 
     Raises ValueError in one line, with the byte offset of the variable, for files that are no MATLAB 5 files,
     truncated or inconsistent, over 16 MiB, or that unfold to over 256 MiB; for missing variables; and for
-    named variables that hold anything else (structures, sparse or complex arrays, text of several rows).
+    named variables that hold anything else (structures, sparse or complex arrays, text of several rows),
+    or together over 2**20 cells.
     """
     path = Path(path)
     data = path.read_bytes() if path.stat().st_size <= _MOST_BYTES else b""
@@ -62,18 +73,18 @@ def load_mat(path: Location, names: Sequence[str]) -> dict[str, MatValue]:
             f"{path}: {path.stat().st_size} bytes, expected a MATLAB 5 file of at most {_MOST_BYTES}"
         )
     values: dict[str, MatValue] = {}
-    at, room = _HEAD, _MOST_UNFOLDED
+    at, room = _HEAD, _Room(_MOST_UNFOLDED, _MOST_CELLS)
     while at < len(data):
         try:
             element = _element(memoryview(data), at, order, padded=False)
             end = element.end
             if element.kind == _COMPRESSED:
-                unfolded = _unfolded(element.body, room)
-                room -= len(unfolded)
+                unfolded = _unfolded(element.body, room.unfolded)
+                room.unfolded -= len(unfolded)
                 element = _element(memoryview(unfolded), 0, order)
             array = _head(element, order)
             if array.name in names:
-                values[array.name] = _value(array, order, _DEEPEST)
+                values[array.name] = _value(array, order, _DEEPEST, room)
         except (ValueError, zlib.error) as error:
             raise ValueError(f"{path}: byte {at}: {error}") from None
         at = end
@@ -116,19 +127,20 @@ def _head(element: _Element, order: str) -> _Array:
     name = _element(element.body, lengths.end, order)
     if (flags.kind, len(flags.body), lengths.kind, name.kind) != (_UINT32, 8, _INT32, _INT8):
         raise ValueError("an array without flags, lengths and name in front")
-    count = (
-        math.prod(np.frombuffer(lengths.body, f"{order}i4").tolist()) if len(lengths.body) % 4 == 0 else -1
-    )
-    if count < 0:
+    dimensions, left = divmod(len(lengths.body), 4)
+    if left or dimensions > _MOST_DIMENSIONS:
+        raise ValueError(f"lengths of {len(lengths.body)} bytes: expected {_MOST_DIMENSIONS} int32 at most")
+    sizes = np.frombuffer(lengths.body, f"{order}i4").tolist()
+    if min(sizes, default=0) < 0:
         raise ValueError("an array with a negative length")
     flag = struct.unpack(f"{order}II", flags.body)[0]
-    return _Array(flag, count, bytes(name.body).decode("latin-1"), element.body[name.end :])
+    return _Array(flag, math.prod(sizes), bytes(name.body).decode("latin-1"), element.body[name.end :])
 
 
-def _value(array: _Array, order: str, depth: int) -> MatValue:
+def _value(array: _Array, order: str, depth: int, room: _Room) -> MatValue:
     kind = array.flags & 0xFF
     if kind == _CELL:
-        return _cells(array, order, depth)
+        return _cells(array, order, depth, room)
     if array.flags & _COMPLEX or (kind != _CHAR and kind not in _NUMERIC):
         raise ValueError(f"{array.name or 'a cell'} is of class {kind}, expected numbers, text or cells")
     if not array.rest and not array.count:
@@ -153,14 +165,17 @@ def _text(content: _Element, count: int, order: str) -> str:
     return text
 
 
-def _cells(array: _Array, order: str, depth: int) -> MatValue:
+def _cells(array: _Array, order: str, depth: int, room: _Room) -> MatValue:
     # Every cell has a head of eight bytes at least: a count made up out of nothing ends here.
     if depth == 0 or array.count > len(array.rest) // 8:
         raise ValueError(f"{array.count} cells in {len(array.rest)} bytes, {_DEEPEST} deep at most")
+    room.cells -= array.count
+    if room.cells < 0:
+        raise ValueError(f"{array.count} cells: with those before over {_MOST_CELLS}")
     cells: list[MatValue] = []
     at = 0
     for _ in range(array.count):
         element = _element(array.rest, at, order)
-        cells.append(_value(_head(element, order), order, depth - 1))
+        cells.append(_value(_head(element, order), order, depth - 1, room))
         at = element.end
     return cells

@@ -21,7 +21,7 @@ from lossbench.readers.list_files import Location, text_lines
 _HEAD = struct.Struct("<4i")
 # Sizes no honest file has, so that a wrong one is refused before it fills the memory.
 _LONGEST_FEATURE = 1 << 22  # bytes
-_LONGEST_LIST = 1 << 30  # bytes; the list of a million distractors has about 40 million
+_LONGEST_LIST = 1 << 27  # bytes; the list of a million distractors has about 40 million
 
 
 @dataclass(frozen=True)

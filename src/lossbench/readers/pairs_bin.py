@@ -45,16 +45,16 @@ def read_pairs_bin(path: Location) -> ImagePairs:
         raise ValueError(f"{path}: {part} is {_kind(wrong)}, expected a list of {_WANTED[part]}")
     if len(entries) != 2 * len(same):
         raise ValueError(f"{path}: {len(entries)} images for {len(same)} pairs, expected {2 * len(same)}")
-    # An array that stands there often is copied once.
-    copies = {id(entry): _bytes(entry) for entry in entries}
-    images = []
+    # A small file can name one large image millions of times: it is copied and judged once.
+    images: dict[int, bytes] = {}
     for i, entry in enumerate(entries):
-        image = copies[id(entry)]
-        fault = _kind(entry) if image is None else image_fault(image)
-        if image is None or fault:
-            raise ValueError(f"{path}: image {i}: {fault}")
-        images.append(image)
-    return ImagePairs(images, same)
+        if id(entry) not in images:
+            image = _bytes(entry)
+            fault = _kind(entry) if image is None else image_fault(image)
+            if image is None or fault:
+                raise ValueError(f"{path}: image {i}: {fault}")
+            images[id(entry)] = image
+    return ImagePairs([images[id(entry)] for entry in entries], same)
 
 
 def write_pairs_bin(path: Location, images: Sequence[bytes], same: Sequence[bool]) -> None:

@@ -17,6 +17,7 @@ _NAMES = {
     **{(f"{core}.multiarray", "scalar"): "scalar" for core in _CORES},
     **{(f"{core}.numeric", "_frombuffer"): "array" for core in _CORES},
 }
+_LONGEST = 1 << 32  # length of an array that a file may hold
 _DTYPES = {code: np.dtype(code) for code in ("u1", "b1", "i1", "i2", "i4", "i8")}
 
 
@@ -38,8 +39,17 @@ def stand_in(module: Any, attribute: Any) -> StandIn:
     known = isinstance(module, str) and isinstance(attribute, str)
     name = _NAMES.get((module, attribute)) if known else None
     if name is None:
-        raise ValueError(f"the pickle names {module}.{attribute}: only data is read, nothing is called")
+        named = f"{_shown(module)}.{_shown(attribute)}"
+        raise ValueError(f"the pickle names {named}: only data is read, nothing is called")
     return StandIn(name)
+
+
+def _shown(name: Any) -> str:
+    """Return the beginning of a text, escaped, or the type of anything else.
+
+    A small pickle can hold a tuple of a tuple of ... whose repr is endless.
+    """
+    return repr(name[:60])[1:-1] if isinstance(name, str) else type(name).__name__
 
 
 def applied(function: Any, arguments: Any) -> Any:
@@ -83,8 +93,9 @@ def _dtype(code: str | bytes) -> np.dtype[Any]:
 
 
 def _array(data: bytes | bytearray, dtype: np.dtype[Any], shape: tuple[Any, ...], order: Any) -> np.ndarray:
-    if len(shape) > 2 or not all(isinstance(length, int) and length >= 0 for length in shape):
-        raise ValueError(f"array of shape {str(shape)[:60]}: expected at most two lengths")
+    # What stands in ``shape`` is shown once it is known to be short.
+    if len(shape) > 2 or not all(isinstance(length, int) and 0 <= length <= _LONGEST for length in shape):
+        raise ValueError(f"array of {len(shape)} lengths: expected at most two, from 0 to {_LONGEST}")
     if math.prod(shape) * dtype.itemsize != len(data):
-        raise ValueError(f"array of shape {str(shape)[:60]}, type {dtype}: {len(data)} bytes do not fill it")
+        raise ValueError(f"array of shape {shape}, type {dtype}: {len(data)} bytes do not fill it")
     return np.frombuffer(data, dtype).reshape(shape, order=order)

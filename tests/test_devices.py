@@ -1,4 +1,4 @@
-"""No tensor of the CPU meets one of the device, and no number is waited for: on torch's device without data."""
+"""No tensor of the CPU meets one of the device: a training step on torch's device without data."""
 
 from __future__ import annotations
 

@@ -42,9 +42,11 @@ def test_images_in_files_get_the_embeddings_that_the_run_gives_them(finished, ph
     assert main([str(finished.folder), str(photographs), "--out", str(tmp_path / "out")]) == 0
     out = capsys.readouterr().out
     assert "40 images of 10 identities, 64 numbers each" in out
-    assert "4 files that are no images were passed over" in out
+    assert "passed over, no images: 4 files" in out
     found = np.load(tmp_path / "out" / "embeddings.npy")
     labels = (tmp_path / "out" / "labels.txt").read_text().splitlines()
+    images = (tmp_path / "out" / "images.txt").read_text().splitlines()
+    assert [image.split("/")[0] for image in images] == labels
     data = build.make_data(finished.record.config, torch.device("cpu"))
     module = load_run(finished.folder, data).eval()
     rows, target = data.rows("test")

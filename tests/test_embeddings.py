@@ -98,3 +98,39 @@ def test_files_that_cannot_be_read_are_named(folder, rows, labels, line):
     (folder / "bytes.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match=line):
         read(folder / rows, labels and folder / labels)
+
+
+@pytest.mark.parametrize(
+    "text", ["ann\nbob \n ann\n-1 \n", "\ufeffann\nbob\nann\n-1", "ann\r\nbob\r\nann\r\n-1\r\n"]
+)
+def test_blanks_byte_order_marks_and_line_ends_are_no_part_of_a_label(folder, text):
+    (folder / "labels.txt").write_text(text, newline="")
+    assert read(folder / "rows.npy", folder / "labels.txt").labels.tolist() == [0, 1, 0, -1]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("ann\n\nann\nbob\n", "labels.txt:2: empty"),
+        ("ann\nbob\nann\n" + "x" * 2000, "labels.txt:4: too long"),
+        ("ann\nbob\nann\nbob\n\n", "labels.txt:5: empty"),
+    ],
+)
+def test_lines_that_are_no_label_are_named(folder, text, line):
+    (folder / "labels.txt").write_text(text)
+    with pytest.raises(ValueError, match=line):
+        read(folder / "rows.npy", folder / "labels.txt")
+
+
+def test_other_byte_orders_bytes_and_archives_under_a_wrong_name(folder):
+    np.save(folder / "big.npy", ROWS.astype(">f4"))
+    np.save(folder / "bytes.npy", np.array([name.encode() for name in LABELS]))
+    found = read(folder / "big.npy", folder / "bytes.npy")
+    assert np.array_equal(found.rows, ROWS)
+    assert found.names == ("ann", "bob")
+    (folder / "archive.npy").write_bytes((folder / "both.npz").read_bytes())
+    with pytest.raises(ValueError, match=r"it is an archive; name it \.npz"):
+        read(folder / "archive.npy", folder / "labels.txt")
+    np.save(folder / "numbers.npy", np.array([0, 1, -2, 0]))
+    with pytest.raises(ValueError, match="label -2: identities count from 0, -1 is a distractor"):
+        read(folder / "rows.npy", folder / "numbers.npy")

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from lossbench.evaluate import main
-from lossbench.protocols import identification, verification
+from lossbench.protocols import draw_trials, identification, verification
+from lossbench.readers import write_blufr
 from lossbench.records import read_curves, read_record
 
 
@@ -157,7 +158,7 @@ def test_two_systems_are_compared_on_the_same_identities(files, capsys):
 
 
 def test_a_system_compared_with_itself_has_no_difference(files):
-    options = ("--bootstrap", "50", "--no-figures", "--against", str(files / "faces.npy"))
+    options = ("--bootstrap", "200", "--no-figures", "--against", str(files / "faces.npy"))
     assert call(files, *options) == 0
     differences = read_record(files / "out").details["against"]["differences"].values()
     assert differences
@@ -231,3 +232,82 @@ def test_a_protocol_without_its_list_is_one_line(files, capsys, protocol, line):
     err = capsys.readouterr().err
     assert line in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--pairs", "people.txt"), "--pairs: only --protocol lfw reads it"),
+        (("--protocol", "blufr", "--distractors", "faces.npy"), "only --protocol megaface or identification"),
+        (
+            ("--protocol", "identification", "--against", "faces.npy"),
+            "--against: only --protocol verification",
+        ),
+        (("--bootstrap", "5"), "--bootstrap 5: give 200 or more, or 0"),
+        (("--protocol", "lfw", "--pairs", "none.txt"), "none.txt"),
+    ],
+)
+def test_options_that_would_not_be_read_and_files_that_are_not_there_are_refused(
+    files, capsys, options, line
+):
+    paths = {"people.txt", "faces.npy", "none.txt"}
+    assert call(files, *(str(files / word) if word in paths else word for word in options)) == 1
+    err = capsys.readouterr().err
+    assert line in err
+    assert len(err.splitlines()) == 1
+    assert not (files / "out" / "result.json").exists()
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused_before_anything_is_computed(files, capsys):
+    (files / "out").write_text("mine")
+    assert call(files) == 1
+    assert "is a file; give a folder" in capsys.readouterr().err
+    assert (files / "out").read_text() == "mine"
+
+
+def test_distractors_in_a_file_of_their_own_stand_in_the_gallery(files):
+    np.save(files / "strangers.npy", np.random.default_rng(1).normal(size=(50, 8)).astype(np.float32))
+    options = ("--distractors", str(files / "strangers.npy"), "--bootstrap", "0", "--no-figures")
+    assert call(files, *options) == 0
+    assert read_record(files / "out").details["test/identification"]["distractors"] == 50
+
+
+def test_a_metric_without_an_interval_says_why(files):
+    rows, _ = draw(noise=0.01)  # nobody is ever mistaken
+    np.save(files / "faces.npy", rows)
+    assert call(files, "--bootstrap", "200", "--no-figures") == 0
+    record = read_record(files / "out")
+    assert record.metrics["test/tar_far_1e_1"] == 1
+    assert "test/tar_far_1e_1" not in record.intervals
+    assert "every replicate is equal" in record.details["without_interval"]["test/tar_far_1e_1"]
+
+
+def test_official_trials_are_refused_for_rows_in_another_order(files, capsys):
+    rows, labels = people(files)
+    trial = draw_trials(torch.from_numpy(labels), trials=1, seed=0)[0]
+    names = [line.split("/")[-1] for line in (files / "images.txt").read_text().split()]
+    write_blufr(files / "trials.mat", names, labels, [trial])
+    options = ("--protocol", "blufr", "--trials", str(files / "trials.mat"), "--no-figures")
+    assert call(files, *options) == 0
+    shuffled = np.random.default_rng(0).permutation(len(rows))
+    np.save(files / "faces.npy", rows[shuffled])
+    (files / "people.txt").write_text("".join(f"p{label}\n" for label in labels[shuffled]))
+    assert call(files, *options, out="shuffled") == 1
+    assert "groups the rows otherwise than LABELS" in capsys.readouterr().err
+
+
+def test_the_recorded_command_is_the_one_that_ran(files):
+    command = [
+        sys.executable,
+        "-m",
+        "lossbench.evaluate",
+        str(files / "faces.npy"),
+        str(files / "people.txt"),
+    ]
+    subprocess.run(
+        [*command, "--out", str(files / "my out"), "--no-figures", "--bootstrap", "0"],
+        capture_output=True, check=True,
+    )  # fmt: skip
+    told = read_record(files / "my out").environment["command"]
+    assert told.startswith("python -m lossbench.evaluate ")
+    assert f"'{files / 'my out'}'" in told

@@ -14,11 +14,12 @@ DISTRACTORS = ("-1", "distractor")
 _ROWS = ("embeddings", "embedding", "features", "x")
 _LABELS = ("labels", "label", "ids", "y")
 _BLOCK = 65536
+_LONGEST = 1000  # characters of a label
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """rows: (n, d) float, perhaps memory-mapped. labels: (n,) int64, an index of ``names`` or -1.
+    """rows: (n, d) float16, 32 or 64, perhaps memory-mapped. labels: (n,) int64, an index of ``names`` or -1.
 
     zero_rows: rows without a direction; their cosine with everything is 0.
     """
@@ -45,17 +46,15 @@ def read(path: Path, labels: Path | None = None) -> Embeddings:
     """Rows from .npy, .npz or .safetensors, and labels from a .txt (one a line), .npy, or the same archive.
 
     Raises ValueError, in one line with the path, for what cannot be read, shapes that do not belong together,
-    and rows that hold NaN or infinity.
+    empty labels, and rows that hold NaN or infinity.
     """
-    rows = read_rows(path)
-    words = _words(labels) if labels else _one(path, _arrays(path), _LABELS)
+    arrays = _arrays(path)
+    rows = _rows(path, arrays)
+    source = labels or path
+    words = _words(labels) if labels else _text(path, _one(path, arrays, _LABELS))
     if words.ndim != 1 or len(words) != len(rows):
-        raise ValueError(f"{labels or path}: labels of shape {words.shape} for {len(rows)} rows of {path}")
-    if words.dtype.kind == "f":
-        raise ValueError(
-            f"{labels or path}: labels are {words.dtype}; give integers or text (float32 merges ids)"
-        )
-    names, index = np.unique(words.astype(str), return_inverse=True)
+        raise ValueError(f"{source}: labels of shape {words.shape} for {len(rows)} rows of {path}")
+    names, index = np.unique(words, return_inverse=True)
     known = ~np.isin(names, DISTRACTORS)
     place = np.where(known, known.cumsum() - 1, -1)
     return Embeddings(rows, place[index], tuple(names[known].tolist()), _checked(path, rows))
@@ -63,17 +62,26 @@ def read(path: Path, labels: Path | None = None) -> Embeddings:
 
 def read_rows(path: Path) -> np.ndarray:
     """(n, d) floats from .npy, .npz or .safetensors; ValueError for anything else."""
-    rows = _one(path, _arrays(path), _ROWS)
-    if rows.ndim != 2 or rows.dtype.kind != "f" or not rows.size:
-        raise ValueError(f"{path}: holds {rows.dtype} {rows.shape}; give floats of shape (n, d)")
+    rows = _rows(path, _arrays(path))
+    _checked(path, rows)
     return rows
+
+
+def _rows(path: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    rows = _one(path, arrays, _ROWS)
+    if rows.ndim != 2 or rows.dtype.kind != "f" or rows.dtype.itemsize > 8 or not rows.size:
+        raise ValueError(f"{path}: holds {rows.dtype} {rows.shape}; give floats of shape (n, d)")
+    return rows if rows.dtype.isnative else rows.astype(rows.dtype.newbyteorder("="))
 
 
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     try:
         if path.suffix == ".npy":
             # Copied on write: the file stays as it is, and torch takes no read-only array without a warning.
-            return {_ROWS[0]: np.load(path, mmap_mode="c", allow_pickle=False)}
+            array = np.load(path, mmap_mode="c", allow_pickle=False)
+            if not isinstance(array, np.ndarray):
+                raise ValueError("it is an archive; name it .npz")
+            return {_ROWS[0]: array}
         if path.suffix == ".npz":
             # numpy leaves a torn file open when it is handed the name.
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
@@ -85,35 +93,52 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file") from error
     except Exception as error:
-        raise ValueError(
-            f"{path}: cannot be read as {path.suffix} ({' '.join(str(error).split())})"
-        ) from error
+        told = " ".join(str(error).split())
+        raise ValueError(f"{path}: cannot be read as {path.suffix} ({told})") from error
     raise ValueError(f"{path}: give embeddings as .npy, .npz or .safetensors")
 
 
 def _one(path: Path, arrays: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray:
-    """The array under one of the names, else the only array there."""
+    """The array under one of the names, or rows where there is only one array."""
     for name in names:
         if name in arrays:
             return arrays[name]
     if names is _ROWS and len(arrays) == 1:
         return arrays[next(iter(arrays))]
     what = "embeddings" if names is _ROWS else "labels: give them as a second file, or"
-    raise ValueError(
-        f"{path}: no {what} under one of {', '.join(names)}; it holds {', '.join(arrays) or 'nothing'}"
-    )
+    held = ", ".join(arrays) or "nothing"
+    raise ValueError(f"{path}: no {what} under one of {', '.join(names)}; it holds {held}")
 
 
 def _words(path: Path) -> np.ndarray:
+    """Labels (n,) as text."""
     if path.suffix in (".npy", ".npz", ".safetensors"):
         arrays = _arrays(path)
-        return next(iter(arrays.values())) if len(arrays) == 1 else _one(path, arrays, _LABELS)
+        return _text(path, next(iter(arrays.values())) if len(arrays) == 1 else _one(path, arrays, _LABELS))
     try:
-        return np.array(path.read_text(encoding="utf-8").splitlines(), dtype=str)
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ValueError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read as one label a line ({error})") from error
+    lines = [line.strip() for line in text.removesuffix("\n").split("\n")]
+    for number, line in enumerate(lines, start=1):
+        if not line or len(line) > _LONGEST:
+            raise ValueError(f"{path}:{number}: {'empty' if not line else 'too long'}; give one label a line")
+    return np.array(lines, dtype=str)
+
+
+def _text(path: Path, labels: np.ndarray) -> np.ndarray:
+    kind = labels.dtype.kind
+    if kind == "S":
+        return np.char.decode(labels, "utf-8", "replace")
+    if kind not in "iuU":
+        raise ValueError(
+            f"{path}: labels are {labels.dtype}; give integers or text (float32 merges identities)"
+        )
+    if kind == "i" and labels.size and labels.min() < -1:
+        raise ValueError(f"{path}: label {labels.min()}: identities count from 0, -1 is a distractor")
+    return labels.astype(str)
 
 
 def _checked(path: Path, rows: np.ndarray) -> int:

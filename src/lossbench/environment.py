@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 import subprocess
 import sys
 from contextlib import suppress
@@ -40,8 +41,15 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
         "lossbench": __version__,
         "recipe": RECIPE,
         "commit": _commit(),
-        "command": " ".join(["python -m lossbench", *sys.argv[1:]]),
+        "command": f"python -m {_module()} {shlex.join(sys.argv[1:])}".rstrip(),
     }
+
+
+def _module() -> str:
+    """lossbench, or lossbench.evaluate where that was started."""
+    started = Path(sys.argv[0])
+    own = started.parent == Path(__file__).parent and started.stem != "__main__"
+    return f"lossbench.{started.stem}" if own else "lossbench"
 
 
 def _version(package: str) -> str | None:

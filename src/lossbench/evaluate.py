@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 DEFAULT = ("verification", "identification")
 PROTOCOLS = (*DEFAULT, "lfw", "blufr", "megaface")
+RULES, FLIPS = ("exact", "insightface", "sphereface"), ("none", "concat", "sum")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 with one line for what cannot be evaluated."""
     options = _parser().parse_args(argv)
     # Only now: --help should answer at once.
+    from rich.console import Console
+
     from lossbench.evaluated import Request, evaluate_files
     from lossbench.report.summary import run_summary, show
 
@@ -26,8 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     only = settings.pop("protocol")
     settings |= {"protocols": (only,) if only else DEFAULT, "figures": not settings.pop("no_figures")}
     try:
-        record, reused = evaluate_files(Request(**settings))
-    except ValueError as error:
+        with Console(stderr=True).status("evaluating"):  # shown on a terminal only
+            record, reused = evaluate_files(Request(**settings))
+    except (ValueError, OSError) as error:
         print(f"lossbench.evaluate: error: {error}", file=sys.stderr)
         return 1
     if reused:
@@ -49,7 +53,7 @@ def _comparison(record: Record) -> list[str]:
     lines = [f"against {against['embeddings']}, the same identities drawn for both:"]
     for name, found in against["differences"].items():
         low, high = 100 * found["low"], 100 * found["high"]
-        verdict = "resolved" if low > 0 or high < 0 else "not resolved"
+        verdict = "without 0" if low > 0 or high < 0 else "not resolved"
         told = f"{100 * found['difference']:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}: {verdict}"
         lines.append(f"  {pretty_name(name):<14} {told}")
     return [*lines, ""]
@@ -60,7 +64,7 @@ def _cautions(record: Record) -> list[str]:
     told = []
     if facts["zero_rows"]:
         told.append(f"{facts['zero_rows']:,} rows are zero: their cosine with everything counts as 0")
-    if facts["without_mate"]:
+    if facts["without_mate"] and "lfw" not in record.config["protocol"]["names"]:
         told.append(
             f"{facts['without_mate']:,} of {facts['identities']:,} identities have one row, no genuine pair"
         )
@@ -96,7 +100,16 @@ def _parser() -> argparse.ArgumentParser:
         help="blufr: blufr_lfw_config.mat (default: trials drawn alike)",
     )
     parser.add_argument(
-        "--distractors", type=Path, metavar="FILE", help="megaface: (m, d) floats, of nobody among the labels"
+        "--distractors",
+        type=Path,
+        metavar="FILE",
+        help="megaface, identification: (m, d) floats, of nobody among LABELS",
+    )
+    parser.add_argument(
+        "--rule", choices=RULES, default="exact", help="lfw: how the threshold is chosen (default: exact)"
+    )
+    parser.add_argument(
+        "--flip", choices=FLIPS, help="lfw: how rows came from an image and its mirror; only written down"
     )
     parser.add_argument("--cleaned", action="store_true", help="megaface: mislabelled images were left out")
     parser.add_argument(
@@ -123,8 +136,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _count(text: str) -> int:
     number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number >= 0")
+    if not 0 <= number < 2**31:
+        raise argparse.ArgumentTypeError(f"{text}: must be a whole number in [0, 2**31)")
     return number
 
 

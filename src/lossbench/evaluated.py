@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,9 +21,12 @@ from lossbench.environment import environment, peak_memory_mb
 from lossbench.identity import RECIPE
 from lossbench.protocols import Evaluation, blufr, draw_trials, joined, lfw, megaface
 from lossbench.protocols.labelled import Labelled, difference, labelled
-from lossbench.readers import image_positions, read_blufr, read_pairs, sha256_of
+from lossbench.readers import file_stem, image_positions, read_blufr, read_pairs, sha256_of
 from lossbench.records import RESULT, Record, read_record, write_curves, write_record
 from lossbench.report.figures import run_figures
+
+FEWEST = 200
+"""Replicates below which the ends of a 95 % interval are left to chance."""
 
 _BLOCK = 2**24
 
@@ -31,7 +36,8 @@ class Request:
     """What to evaluate, on which rules, and where to write it.
 
     protocols: of PROTOCOLS in lossbench.evaluate. against: embeddings of the same rows by another system.
-    pairs, trials, distractors: files that the protocols lfw, blufr and megaface read.
+    pairs, trials, distractors: files that the protocols lfw, blufr and megaface (or identification) read.
+    rule, flip: of lfw; how its threshold is chosen, and how rows came from an image and its mirror image.
     """
 
     embeddings: Path
@@ -46,6 +52,8 @@ class Request:
     trials: Path | None = None
     distractors: Path | None = None
     cleaned: bool = False
+    rule: str = "exact"
+    flip: str | None = None
     figures: bool = True
     force: bool = False
 
@@ -53,11 +61,13 @@ class Request:
 def evaluate_files(request: Request) -> tuple[Record, bool]:
     """The record of a request, and whether it was there before; DIR/result.json is written last."""
     started = time.perf_counter()
+    _check(request)
     given = read(request.embeddings, request.labels)
     other = _other(request, given)
     lists = {path.name: sha256_of(path) for path in (request.pairs, request.trials) if path}
     asked = {"names": list(request.protocols), "bootstrap": request.bootstrap, "seed": request.seed}
-    config = {"protocol": {**asked, "cleaned": request.cleaned, "lists": lists}}
+    rules = {"cleaned": request.cleaned, "rule": request.rule, "flip": request.flip}
+    config = {"protocol": {**asked, **rules, "lists": lists}}
     strangers = read_rows(request.distractors) if request.distractors else None
     identity = _digest(config, given, other, strangers)
     if (request.out / RESULT).exists() and not request.force:
@@ -67,14 +77,15 @@ def evaluate_files(request: Request) -> tuple[Record, bool]:
         raise ConfigError(
             f"{request.out}: holds the result of something else; choose another --out, or --force"
         )
-    found = _evaluate(request, given, strangers)
-    against = _against(request, given, other)
     request.out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(request.out / "figures", ignore_errors=True)
+    found = _evaluate(request, given, strangers)
+    against = _against(request, found, other)
     record = Record(
         id=identity,
         config=config,
         metrics=found.evaluation.metrics,
-        details=_names(request) | found.evaluation.details | against,
+        details=_names(request) | found.evaluation.details | {"without_interval": found.without} | against,
         intervals=found.intervals,
         cost={
             "seconds": time.perf_counter() - started,
@@ -90,6 +101,27 @@ def evaluate_files(request: Request) -> tuple[Record, bool]:
     return record, False
 
 
+def _check(request: Request) -> None:
+    """Refuse options that the protocols asked for would not read."""
+    readers = {
+        "pairs": ("lfw",),
+        "trials": ("blufr",),
+        "distractors": ("megaface", "identification"),
+        "cleaned": ("megaface",),
+        "flip": ("lfw",),
+        "against": ("verification",),
+    }
+    for option, protocols in readers.items():
+        if getattr(request, option) and not set(protocols) & set(request.protocols):
+            raise ConfigError(f"--{option}: only --protocol {' or '.join(protocols)} reads it")
+    if request.against and not request.bootstrap:
+        raise ConfigError("--against: needs --bootstrap of at least 200")
+    if 0 < request.bootstrap < FEWEST:
+        raise ConfigError(f"--bootstrap {request.bootstrap}: give {FEWEST} or more, or 0 for no intervals")
+    if request.out.exists() and not request.out.is_dir():
+        raise ConfigError(f"--out {request.out}: is a file; give a folder")
+
+
 def _names(request: Request) -> dict[str, Any]:
     dataset = (request.labels or request.embeddings).stem
     names = {"dataset": dataset, "head": request.name or request.embeddings.stem, "knobs": {}}
@@ -99,32 +131,34 @@ def _names(request: Request) -> dict[str, Any]:
 def _evaluate(request: Request, given: Embeddings, strangers: Any) -> Labelled:
     rows, labels = torch.from_numpy(given.rows), torch.from_numpy(given.labels)
     ours = [name for name in request.protocols if name in ("verification", "identification")]
-    found = labelled(rows, labels, protocols=ours, replicates=request.bootstrap, seed=request.seed)
+    others = None if strangers is None else torch.from_numpy(strangers)
+    found = labelled(
+        rows, labels, protocols=ours, distractors=others, replicates=request.bootstrap, seed=request.seed
+    )
     parts: dict[str, Evaluation] = {}
     if "lfw" in request.protocols:
         parts["lfw"] = _lfw(request, given, rows)
     if "blufr" in request.protocols:
-        parts["blufr"] = _blufr(request, rows, labels)
+        parts["blufr"] = _blufr(request, given, rows, labels)
     if "megaface" in request.protocols:
-        if strangers is None:
+        if others is None:
             raise ConfigError("--protocol megaface: needs --distractors FILE")
-        others = torch.from_numpy(strangers)
         parts["megaface"] = megaface(rows, labels, others, cleaned=request.cleaned)
-    return Labelled(found.evaluation | joined("test", parts), found.intervals)
+    return replace(found, evaluation=found.evaluation | joined("test", parts))
 
 
 def _lfw(request: Request, given: Embeddings, rows: Tensor) -> Evaluation:
     if request.pairs is None:
         raise ConfigError("--protocol lfw: needs --pairs pairs.txt, and LABELS naming each row's image")
     listed = read_pairs(request.pairs)
-    images = image_positions(
-        [given.names[label] if label >= 0 else str(i) for i, label in enumerate(given.labels)]
-    )
+    images = image_positions([file_stem(given.names[label]) for label in given.labels])
     pairs, same, fold = (torch.from_numpy(part) for part in (listed.rows(images), listed.same, listed.fold))
-    return lfw(rows, pairs, same, fold)
+    found = lfw(rows, pairs, same, fold, rule=request.rule, flip=request.flip or "none")
+    # What nobody told is not known to be none.
+    return replace(found, details=found.details | {"flip": request.flip})
 
 
-def _blufr(request: Request, rows: Tensor, labels: Tensor) -> Evaluation:
+def _blufr(request: Request, given: Embeddings, rows: Tensor, labels: Tensor) -> Evaluation:
     if request.trials is None:
         return blufr(rows, labels, draw_trials(labels, seed=request.seed))
     official = read_blufr(request.trials)
@@ -132,14 +166,15 @@ def _blufr(request: Request, rows: Tensor, labels: Tensor) -> Evaluation:
         raise ConfigError(
             f"{request.trials}: names {len(official.images)} images, there are {len(rows)} rows"
         )
+    both = np.unique(np.stack([given.labels, official.labels]), axis=1).shape[1]
+    if not both == len(given.names) == len(np.unique(official.labels)):
+        raise ConfigError(f"{request.trials}: groups the rows otherwise than LABELS; put rows in its order")
     return blufr(rows, torch.from_numpy(official.labels), official.trials)
 
 
 def _other(request: Request, given: Embeddings) -> Embeddings | None:
     if request.against is None:
         return None
-    if not request.bootstrap:
-        raise ConfigError("--against: needs --bootstrap of at least 1")
     other = read(request.against, request.labels)
     if other.names != given.names or (other.labels != given.labels).any():
         raise ConfigError(
@@ -148,12 +183,14 @@ def _other(request: Request, given: Embeddings) -> Embeddings | None:
     return other
 
 
-def _against(request: Request, given: Embeddings, other: Embeddings | None) -> dict[str, Any]:
+def _against(request: Request, found: Labelled, other: Embeddings | None) -> dict[str, Any]:
     if other is None:
         return {}
-    rows, others, labels = map(torch.from_numpy, (given.rows, other.rows, given.labels))
-    found = difference(rows, others, labels, replicates=request.bootstrap, seed=request.seed)
-    return {"against": {"embeddings": str(request.against), "differences": found}}
+    rows, labels = torch.from_numpy(other.rows), torch.from_numpy(other.labels)
+    asked = {"replicates": request.bootstrap, "seed": request.seed}
+    theirs = labelled(rows, labels, protocols=["verification"], **asked)  # type: ignore[arg-type]
+    differences = difference(found, theirs)
+    return {"against": {"embeddings": str(request.against), "differences": differences}}
 
 
 def _digest(config: Mapping[str, Any], given: Embeddings, other: Embeddings | None, strangers: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lossbench import build
 from lossbench.config import ConfigError
@@ -49,8 +49,8 @@ def load_run(folder: Path, data: DeviceData) -> Training:
     return module.to(data.device)
 
 
-def load_backbone(folder: Path) -> tuple[nn.Module, tuple[int, ...], str]:
-    """The trained backbone of a run folder, in evaluation mode on the CPU; shape of its rows; precision."""
+def load_backbone(folder: Path, device: torch.device) -> tuple[Any, tuple[int, ...], str]:
+    """The trained backbone of a run folder, in evaluation mode on a device; shape of its rows; precision."""
     record = read_record(folder)
     if "shape" not in record.split:
         raise ConfigError(f"{folder}: holds no trained model; give the folder of a run")
@@ -61,8 +61,8 @@ def load_backbone(folder: Path) -> tuple[nn.Module, tuple[int, ...], str]:
         key.removeprefix("backbone."): value for key, value in state.items() if key.startswith("backbone.")
     }
     backbone.load_state_dict(mine)
-    precision = build.pick_precision(record.config["precision"], torch.device("cpu"), backbone)
-    return backbone.eval(), shape, precision
+    precision = build.pick_precision(record.config["precision"], device, backbone)
+    return backbone.eval().to(device), shape, precision
 
 
 def _checkpoint(folder: Path, config: Mapping[str, Any]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -37,6 +38,21 @@ def test_a_whole_image_may_be_padded_but_not_cut(whole):
     assert "truncated?" in image_fault(whole[:-1])
     with refused("truncated?"):
         decode_rgb(whole[:-1])
+
+
+def test_an_image_is_judged_without_a_copy():
+    image = feigned_jpeg(bytes(1 << 20))
+    tracemalloc.start()
+    try:
+        assert image_fault(image) is None
+        assert tracemalloc.get_traced_memory()[1] < 1 << 16
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_beginning_of_a_jpeg_is_not_its_end():
+    assert image_fault(b"\xff\xd8\xff\xd9") == "a JPEG without its end marker: truncated?"
+    assert image_fault(b"\xff\xd8\xff\xff\xd9") is None
 
 
 def claimed(width, height):

@@ -159,6 +159,43 @@ def test_cells_in_cells_end_somewhere(tmp_path):
         load_mat(written(tmp_path, inner), ["n"])
 
 
+@pytest.mark.parametrize(("dimensions", "fits"), [(2, True), (32, True), (33, False), (1 << 16, False)])
+def test_dimensions_are_at_most_32(tmp_path, dimensions, fits):
+    lengths = [1] * (dimensions - 1) + [2]
+    path = written(tmp_path, matrix(6, b"n", lengths, element(9, struct.pack("<2d", 3, 4), "<"), "<"))
+    if fits:
+        assert load_mat(path, ["n"])["n"].tolist() == [3, 4]
+    else:
+        with refused(f"a.mat: byte 128: lengths of {4 * dimensions} bytes: expected 32 int32 at most"):
+            load_mat(path, ["n"])
+
+
+def test_two_negative_lengths_are_refused_too(tmp_path):
+    path = written(tmp_path, matrix(6, b"n", [-1, -1], element(9, bytes(8), "<"), "<"))
+    with refused("a.mat: byte 128: an array with a negative length"):
+        load_mat(path, ["n"])
+
+
+def test_cells_of_all_variables_together_are_bounded(tmp_path, monkeypatch):
+    assert mat_file._MOST_CELLS == 1 << 20
+    monkeypatch.setattr(mat_file, "_MOST_CELLS", 10)
+    empty = struct.pack("<II", 14, 0)
+    inner = matrix(1, b"", [1, 3], empty * 3, "<")
+    for body, why in (
+        (matrix(1, b"n", [10, 1], empty * 10, "<"), None),
+        (matrix(1, b"n", [11, 1], empty * 11, "<"), "11 cells: with those before over 10"),
+        (matrix(1, b"n", [2, 1], inner * 2, "<"), None),
+        (matrix(1, b"n", [3, 1], inner * 3, "<"), "3 cells: with those before over 10"),
+        (matrix(1, b"n", [6, 1], empty * 6, "<") * 2, "6 cells: with those before over 10"),
+    ):
+        path = written(tmp_path, body)
+        if why is None:
+            assert load_mat(path, ["n"])["n"]
+        else:
+            with refused("a.mat: byte ", why):
+                load_mat(path, ["n"])
+
+
 def test_a_file_that_unfolds_to_more_than_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(mat_file, "_MOST_UNFOLDED", 3 << 20)
     variable = matrix(6, b"n", [1, 1 << 18], element(9, bytes(2 << 20), "<"), "<")

@@ -158,6 +158,13 @@ def test_what_is_no_list_is_refused(tmp_path, text, why):
         read_feature_list(tmp_path / "list")
 
 
+def test_a_list_of_more_than_128_mebibytes_is_refused(tmp_path):
+    with (tmp_path / "list").open("wb") as file:
+        file.truncate((1 << 27) + 1)
+    with refused("list: 134217729 bytes: more than 134217728 is no list"):
+        read_feature_list(tmp_path / "list")
+
+
 def test_noise_lists_hold_comments_numbers_and_repetitions(tmp_path):
     (tmp_path / "noise.txt").write_text(
         "#rules of use\nAaron_Eckhart_136.png\n12\tOlivia_d'Abo_18077.png\n\nAaron_Eckhart_136.png\n"

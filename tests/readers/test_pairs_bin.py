@@ -9,7 +9,7 @@ import struct
 import numpy as np
 import pytest
 
-from lossbench.readers import decode_rgb, read_pairs_bin, write_pairs_bin
+from lossbench.readers import decode_rgb, pairs_bin, read_pairs_bin, write_pairs_bin
 from tests.readers.samples import encoded, feigned_jpeg, jpeg, pixels, refused
 
 IMAGES = [feigned_jpeg(bytes([i])) for i in range(6)]
@@ -142,6 +142,17 @@ def test_an_image_that_stands_there_often_is_held_once(tmp_path):
     same_array = array(IMAGES[0])
     pairs = read_pairs_bin(dumped(tmp_path, ([same_array] * 4, [True, True])))
     assert len({id(image) for image in pairs.images}) == 1
+
+
+def test_an_image_that_stands_there_often_is_copied_and_judged_once(tmp_path, monkeypatch):
+    judged, copied = [], []
+    fault, copy = pairs_bin.image_fault, pairs_bin._bytes
+    monkeypatch.setattr(pairs_bin, "image_fault", lambda image: judged.append(image) or fault(image))
+    monkeypatch.setattr(pairs_bin, "_bytes", lambda entry: copied.append(entry) or copy(entry))
+    one, other = array(IMAGES[0]), IMAGES[1]
+    pairs = read_pairs_bin(dumped(tmp_path, ([one, other] * 500, [True] * 500)))
+    assert pairs.images == IMAGES[:2] * 500
+    assert len(judged) == len(copied) == 2
 
 
 def test_other_numbers_of_images_are_not_written(tmp_path):

@@ -26,10 +26,16 @@ LONGEST_TAIL = 2**21
 
 @dataclass(frozen=True)
 class Labelled:
-    """An evaluation named for the test split, and for some of its metrics a 95 % interval."""
+    """An evaluation named for the test split, and for its tar_far_* 95 % intervals over identities.
+
+    replicates: (r,) of each metric that has them. intervals: low, high, level, replicates. without: why a
+    metric has no interval.
+    """
 
     evaluation: Evaluation
+    replicates: dict[str, Tensor] = field(default_factory=dict)
     intervals: dict[str, dict[str, float]] = field(default_factory=dict)
+    without: dict[str, str] = field(default_factory=dict)
 
 
 def labelled(
@@ -37,73 +43,79 @@ def labelled(
     label: Tensor,
     *,
     protocols: Sequence[str] = ("verification", "identification"),
+    distractors: Tensor | None = None,
     fars: Sequence[float] = FARS,
     replicates: int = 1000,
     seed: int = 0,
 ) -> Labelled:
     """Evaluate embedding (n, d) with label (n,), negative for distractors, which only galleries hold.
 
-    replicates: of the bootstrap over identities; 0 for none. seed: of galleries drawn and of replicates.
-    Intervals are given for the tar_far_* whose impostors fit into ``LONGEST_TAIL``.
+    distractors: (m, d) more of them. replicates: of the bootstrap over identities; 0 for none. seed: of
+    galleries drawn and of replicates. The same seed draws the same identities for every system.
     """
     parts: dict[str, Evaluation] = {}
-    intervals: dict[str, dict[str, float]] = {}
-    rows, names = _identified(embedding, label)
+    drawn: dict[str, Tensor] = {}
+    without: dict[str, str] = {}
+    known = label >= 0
+    rows, names = (embedding, label) if bool(known.all()) else (embedding[known], label[known])
     if "verification" in protocols:
         parts["verification"] = verification(rows, names, fars=fars)
         if replicates:
-            drawn = _replicates(rows, names, parts["verification"], fars, replicates, seed)
-            told = {name: percentile_interval(values) for name, values in drawn.items()}
-            intervals = {name: _bounds(interval) for name, interval in told.items() if not interval.reason}
+            drawn, without = _replicates(rows, names, parts["verification"], fars, replicates, seed)
     if "identification" in protocols:
-        parts["identification"] = identification(embedding, label, seed=seed)
-    return Labelled(joined("test", parts), intervals)
+        parts["identification"] = identification(embedding, label, distractors=distractors, seed=seed)
+    intervals, more = _intervals(drawn)
+    return Labelled(joined("test", parts), drawn, intervals, without | more)
 
 
-def difference(
-    embedding: Tensor,
-    other: Tensor,
-    label: Tensor,
-    *,
-    fars: Sequence[float] = FARS,
-    replicates: int,
-    seed: int = 0,
-) -> dict[str, dict[str, float]]:
-    """By how much the tar_far_* of embedding exceed those of ``other`` (n, e) on the same rows and labels.
+def difference(one: Labelled, other: Labelled) -> dict[str, dict[str, float]]:
+    """By how much the metrics of one system exceed those of another on the same rows, labels and seed.
 
     Each with low and high, its 95 % interval, where the same identities are drawn for both systems.
     """
-    found, drawn = [], []
-    for system in (embedding, other):
-        rows, names = _identified(system, label)
-        found.append(verification(rows, names, fars=fars))
-        drawn.append(_replicates(rows, names, found[-1], fars, replicates, seed))
-    differences = {}
-    for name in drawn[0]:
-        one, two = (evaluation.metrics[name.removeprefix("test/")] for evaluation in found)
-        interval = percentile_interval(drawn[0][name] - drawn[1][name])
-        if one is not None and two is not None and not interval.reason:
-            differences[name] = {"difference": one - two, **_bounds(interval)}
-    return differences
-
-
-def _identified(embedding: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-    known = label >= 0
-    return (embedding, label) if bool(known.all()) else (embedding[known], label[known])
+    both = [name for name in one.replicates if name in other.replicates]
+    intervals = {name: percentile_interval(one.replicates[name] - other.replicates[name]) for name in both}
+    values = {name: (one.evaluation.metrics[name], other.evaluation.metrics[name]) for name in both}
+    return {
+        name: {"difference": values[name][0] - values[name][1], **_bounds(interval)}  # type: ignore[operator]
+        for name, interval in intervals.items()
+        if not interval.reason
+    }
 
 
 def _replicates(
     rows: Tensor, label: Tensor, found: Evaluation, fars: Sequence[float], replicates: int, seed: int
-) -> dict[str, Tensor]:
-    """Replicates (r,) of each tar_far_* that can have an interval, under its full name."""
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Replicates (r,) of each tar_far_* that can have an interval; why others have none."""
     impostors = found.details["impostor_pairs"]
-    wanted = {f"tar_far_{far_name(far)}": far for far in fars if far * impostors * SPARE <= LONGEST_TAIL}
-    wanted = {f"test/{name}": far for name, far in wanted.items() if found.metrics[name] is not None}
+    named = {f"tar_far_{far_name(far)}": far for far in fars}
+    named = {f"test/{name}": far for name, far in named.items() if found.metrics[name] is not None}
+    wanted = {name: far for name, far in named.items() if far * impostors * SPARE <= LONGEST_TAIL}
+    without = {
+        name: f"needs {far * impostors * SPARE:,.0f} impostor scores, {LONGEST_TAIL:,} are kept"
+        for name, far in named.items()
+        if name not in wanted
+    }
     if not wanted:
-        return {}
+        return {}, without
     tail = pair_tail(rows, label, far=max(wanted.values()), spare=SPARE)
     weights = identity_weights(len(tail.identities), replicates=replicates, seed=seed)
-    return dict(zip(wanted, tar_replicates(tail, weights, list(wanted.values())), strict=True))
+    drawn = tar_replicates(tail, weights, list(wanted.values()))
+    return dict(zip(wanted, drawn, strict=True)), without
+
+
+def _intervals(drawn: dict[str, Tensor]) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    intervals, without = {}, {}
+    for name, values in drawn.items():
+        interval = percentile_interval(values)
+        if interval.reason:
+            without[name] = interval.reason
+        elif interval.low == interval.high:
+            # Nobody among those at hand can move it; that says nothing of other people.
+            without[name] = "every replicate is equal: too few errors to resample"
+        else:
+            intervals[name] = _bounds(interval)
+    return intervals, without
 
 
 def _bounds(interval: Interval) -> dict[str, float]:

@@ -33,6 +33,7 @@ from lossbench.readers.ijb import (
 from lossbench.readers.images import decode_rgb
 from lossbench.readers.lfw import (
     NamedPairs,
+    file_stem,
     image_name,
     image_positions,
     read_image_list,
@@ -65,6 +66,7 @@ __all__ = [
     "TemplatePairs",
     "TemplateSubjects",
     "decode_rgb",
+    "file_stem",
     "image_name",
     "image_positions",
     "is_noise",

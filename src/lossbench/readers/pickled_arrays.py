@@ -95,7 +95,7 @@ def _dtype(code: str | bytes) -> np.dtype[Any]:
 def _array(data: bytes | bytearray, dtype: np.dtype[Any], shape: tuple[Any, ...], order: Any) -> np.ndarray:
     # What stands in ``shape`` is shown once it is known to be short.
     if len(shape) > 2 or not all(isinstance(length, int) and 0 <= length <= _LONGEST for length in shape):
-        raise ValueError(f"array of {len(shape)} lengths: expected at most two, from 0 to {_LONGEST}")
+        raise ValueError(f"array of a shape other than at most two lengths from 0 to {_LONGEST}")
     if math.prod(shape) * dtype.itemsize != len(data):
         raise ValueError(f"array of shape {shape}, type {dtype}: {len(data)} bytes do not fill it")
     return np.frombuffer(data, dtype).reshape(shape, order=order)

@@ -250,7 +250,7 @@ def test_the_first_of_several_frames_is_read(tmp_path, name):
     assert (pixels_of(tmp_path / name) == [255, 0, 0]).all()
 
 
-@pytest.mark.parametrize("error", [TypeError, SyntaxError, ValueError, OSError])
+@pytest.mark.parametrize("error", [TypeError, SyntaxError, ValueError, OSError, struct.error])
 def test_whatever_pillow_raises_for_a_damaged_file_is_one_line(tmp_path, monkeypatch, error):
     def broken(image):
         raise error("broken\nchunk")
@@ -278,12 +278,3 @@ def test_damaged_files_are_read_or_refused_but_never_crash(tmp_path, name):
             refusals.append(str(error))
     assert refusals
     assert not any("\n" in refusal for refusal in refusals)
-
-
-def test_a_chunk_that_pillow_meets_with_a_syntax_error_is_one_line(tmp_path):
-    whole = tmp_path / "a.png"
-    Image.fromarray(drawing()).save(whole)
-    data = bytearray(whole.read_bytes())
-    data[data.index(b"IDAT") + 2] = 0
-    whole.write_bytes(data)
-    assert "a.png: cannot be read as an image (" in refusal(whole)

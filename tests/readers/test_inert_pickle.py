@@ -279,6 +279,21 @@ def test_names_are_cut_and_escaped(tmp_path):
         load(b"\x80\x02cposix\n" + name + b"\n.", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"ca\\u\n\\x62c\\q\n.", "byte 0: the pickle names a\\\\u.\\\\x62c\\\\q: only data is read"),
+        (b"(ia\\u\nb\n.", "byte 1: instruction INST: not one that"),
+        (b"Pa\\u\n.", "byte 0: instruction PERSID: not one that"),
+        (b"c\xff\nb\n.", "byte 0: 'utf-8' codec can't decode"),
+        (b"cnumpy\ndtype", "byte 0: the pickle ends in a name: truncated?"),
+    ],
+)
+def test_escapes_in_names_are_not_undone_nor_warned_of(tmp_path, data, why):
+    with refused("pairs.bin: ", why):
+        load(data, tmp_path)
+
+
 def test_an_array_is_filled_once(tmp_path):
     again = ARRAY[:-1]
     state = again[again.rindex(b"(K\x01") :]

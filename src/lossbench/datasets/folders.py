@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +77,7 @@ def read_image(path: Path, *, channels: int, height: int, width: int) -> np.ndar
             upright = _opaque(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
             small = upright.resize((width, height), Image.Resampling.BILINEAR)
     # Pillow meets damaged files with all of these.
-    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, TypeError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: cannot be read as an image ({reason})") from error
     return np.asarray(small, dtype=np.uint8).reshape(height, width, channels)

@@ -67,10 +67,22 @@ def _instruction(data: IO[bytes]) -> tuple[str, Any]:
         if quoted is None:
             raise ValueError("malformed string of Python 2")
         return opcode.name, codecs.escape_decode(quoted[2])[0]
-    argument: Any = opcode.arg.reader(data) if opcode.arg else None
+    # Names are not left to pickletools, which undoes escapes in them and warns of odd ones.
+    if opcode.name == "GLOBAL":
+        return opcode.name, (_line(data), _line(data))
+    if opcode.arg is None or opcode.name in ("INST", "PERSID"):
+        return opcode.name, None
+    argument: Any = opcode.arg.reader(data)
     if opcode.name in ("BINSTRING", "SHORT_BINSTRING"):
         argument = argument.encode("latin-1")
     return opcode.name, argument
+
+
+def _line(data: IO[bytes]) -> str:
+    line = data.readline()
+    if not line.endswith(b"\n"):
+        raise ValueError("the pickle ends in a name: truncated?")
+    return line[:-1].decode()
 
 
 class _Machine:
@@ -140,8 +152,7 @@ class _Machine:
         """Carry out instructions that name or call functions, on stand-ins; return whether it was one."""
         match name:
             case "GLOBAL":
-                module, _, attribute = argument.partition(" ")
-                self._stack.append(stand_in(module, attribute))
+                self._stack.append(stand_in(*argument))
             case "STACK_GLOBAL":
                 self._stack.append(stand_in(*self._pop(2)))
             case "REDUCE":

@@ -190,11 +190,10 @@ def test_a_huge_scale_gives_the_losses_of_the_composition(margin, dtype):
 def test_no_softmax_entry_is_subnormal():
     """Products with subnormal numbers take many times as long."""
     embedding, weight, target = draw(torch.float32, n=50)
-    unit = F.normalize(embedding)
-    arguments = (weight, torch.tensor(60.0), target, None, 1.0)
-    softmax = _CrossEntropy.apply(unit, *arguments).grad_fn.saved_tensors[0]
+    loss = _CrossEntropy.apply(embedding, weight, torch.tensor(60.0), target, None, 1.0)
+    softmax = loss.grad_fn.saved_tensors[0]
     assert softmax[softmax != 0].abs().min() > 1e-30
-    assert torch.softmax(60 * F.linear(unit, F.normalize(weight)), 1).min() < 1e-38
+    assert torch.softmax(composition(embedding, weight, None, None, 60.0), 1).min() < 1e-38
 
 
 def test_one_class_costs_nothing(margin):
@@ -227,6 +226,18 @@ def test_inputs_are_not_written_to(margin):
     assert all(torch.equal(one, other) for one, other in zip(inputs, before, strict=True))
     assert torch.equal(scores, kept)
     assert torch.equal(given, upstream(scores))
+
+
+def test_results_may_be_written_to(margin):
+    embedding, weight, target = draw()
+    arguments = (embedding, weight, target, margin, 6.0)
+    expected = torch.autograd.grad(3 * cosine_cross_entropy(*arguments, 1.0).sum(), weight)
+    assert torch.equal(
+        torch.autograd.grad(cosine_cross_entropy(*arguments, 1.0).mul_(3).sum(), weight)[0], expected[0]
+    )
+    expected = torch.autograd.grad((3 * composition(*arguments)).sum(), weight)
+    ours = torch.autograd.grad(cosine_scores(*arguments).mul_(3).sum(), weight)
+    assert torch.allclose(ours[0], expected[0], atol=1e-12)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

@@ -128,9 +128,9 @@ def test_no_score_depends_on_how_products_are_rounded_within_the_bound(offset, m
     asked = {"sizes": (64, 640), "depth": 5, "keep": 100, "block": 32}
     expected, plain = search(probe, others, **asked), TileScreen._product
 
-    def shaken(self, left, right):
+    def shaken(self, left, right, buffer):
         low = left.float() @ right.float().T - 0.7 * self._error
-        return plain(self, left, right).copy_(low)
+        return plain(self, left, right, buffer).copy_(low)
 
     monkeypatch.setattr(TileScreen, "_product", shaken)
     assert search(probe, others, **asked) == expected

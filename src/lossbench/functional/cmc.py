@@ -12,6 +12,7 @@ from torch import Tensor
 from lossbench.functional.cosine import check_rows
 from lossbench.functional.lineup import Lineup
 from lossbench.functional.row_source import RowSource
+from lossbench.functional.threads import own_threads
 from lossbench.validate import check_range
 
 
@@ -76,7 +77,8 @@ def cmc_curve(
         rates = torch.full((ranks,), math.nan, dtype=torch.float64, device=embedding.device)
         reason = "no probe: no identity has two images"
         return CmcCurve(rates, 0, lineup.gallery, lineup.distractors, draws, reason)
-    found = lineup.ranks(ranks, block)
+    with own_threads():
+        found = lineup.ranks(ranks, block)
     rates = found[1:-1].cumsum(0).double() / (draws * lineup.probes)
     return CmcCurve(rates, lineup.probes, lineup.gallery, lineup.distractors, draws, None)
 

@@ -14,6 +14,7 @@ from lossbench.functional.cosine import UnitRows, check_matrix, on_float64_devic
 from lossbench.functional.hardest import Extreme
 from lossbench.functional.row_source import RowSource
 from lossbench.functional.screened_scan import ScreenedScan
+from lossbench.functional.threads import own_threads
 from lossbench.validate import check_range
 
 _PROBES = 8192
@@ -51,7 +52,7 @@ def distractor_scores(
     sooner. block: probes and half the distractors of one tile; changes memory and time, no score.
 
     Tiles are float32 products; an entry that may be among the best by their error bound is scored by the
-    definition. Extra memory is 100 MB and that of the scores kept.
+    definition. Extra memory is 60 MB for each thread and that of the scores kept.
     Raises ValueError for wrong shapes, sizes that do not ascend or exceed m, or rows with NaN or infinity.
 
     >>> found = distractor_scores(torch.eye(2), torch.eye(2)[[1, 0]], sizes=(1, 2), depth=1, keep=2)
@@ -91,9 +92,8 @@ def distractor_scores(
 def _scan(scan: ScreenedScan, source: RowSource, sizes: Sequence[int]) -> list[Tensor]:
     """Show all rows to the scan; return its best scores after each size."""
     kept = []
-    for first, stop in pairwise([0, *sizes, len(source)]):
-        for start in range(first, stop, scan.width):
-            rows = source.read(start, min(start + scan.width, stop))
-            scan.see(source.unit(rows, start), start)
-        kept.append(scan.best.clone())
+    with own_threads():
+        for start, stop in pairwise([0, *sizes, len(source)]):
+            scan.see(start, stop, source.unit)
+            kept.append(scan.best.clone())
     return kept[: len(sizes)]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from lossbench.functional.cosine import UnitRows
+from lossbench.functional.cosine import CosineBlock, UnitRows
 from lossbench.functional.hardest import Hardest
-from lossbench.functional.pairs import PairGrid
+from lossbench.functional.threads import in_threads
 
-# Genuine pairs lie near the diagonal once rows are sorted by label: small tiles score few others.
+# Small tiles score few other pairs.
 _BLOCK = 128
 
 
@@ -19,19 +22,30 @@ class GenuinePairs:
     """score: (g,) float32 in no particular order. identity: (g,) which identity, counted by label."""
 
     def __init__(self, unit: UnitRows, label: Tensor, hardest: int) -> None:
-        grid = PairGrid(label, _BLOCK)
-        owner = grid.label.unique_consecutive(return_inverse=True)[1]
-        owners = owner.split(grid.block)
+        label, order = label.sort(stable=True)
+        owner, images = label.unique_consecutive(return_inverse=True, return_counts=True)[1:]
+        mates = (images > 1)[owner]
+        owner, order = owner[mates], order[mates]
         worst = Hardest(hardest, len(label), label.device, largest=False)
-        scores, identities = [unit.grain.new_zeros(0, dtype=torch.float32)], [owner[:0]]
-        for i, j, tile in grid.mixed(unit):
-            wanted = grid.wanted(i, j, genuine=True)
-            scores.append(tile[wanted])
-            identities.append(owners[i][wanted.nonzero()[:, 0]])
-            worst.add(tile, grid.rows[i], grid.rows[j], wanted)
-        self.score, self.identity = torch.cat(scores), torch.cat(identities)
+
+        def work(pieces: Iterator[tuple[slice, slice]]) -> tuple[Tensor, Tensor]:
+            scores, identities = [unit.grain.new_zeros(0, dtype=torch.float32)], [owner[:0]]
+            cosine = CosineBlock(_BLOCK, label.device)
+            for rows, columns in pieces:
+                left = unit.take(order[rows])
+                tile = cosine(left, left if rows == columns else unit.take(order[columns]))
+                same = owner[rows].unsqueeze(1) == owner[columns]
+                row, column = (same.triu_(1) if rows == columns else same).nonzero().unbind(1)
+                score = tile[row, column]
+                scores.append(score)
+                identities.append(owner[rows][row])
+                hard = (score <= worst.worst).nonzero().flatten()
+                worst.add_pairs(score[hard], order[rows][row[hard]], order[columns][column[hard]])
+            return torch.cat(scores), torch.cat(identities)
+
+        found = in_threads(work, _tiles(images[images > 1].cumsum(0).tolist()), label.device)
+        self.score, self.identity = (torch.cat(parts) for parts in zip(*found, strict=True))
         self.hardest = worst.pairs()
-        images = grid.label.unique_consecutive(return_counts=True)[1]
         self.impostors = (len(label) ** 2 - int(images.square().sum())) // 2
 
     def macro(self, threshold: float) -> float:
@@ -42,3 +56,15 @@ class GenuinePairs:
         shares = (accepted[several].double() / pairs[several]).tolist()
         # An exactly rounded sum does not depend on the order of the identities.
         return math.fsum(shares) / len(shares) if shares else math.nan
+
+
+def _tiles(ends: Sequence[int]) -> list[tuple[slice, slice]]:
+    """Rows and columns of small tiles that hold all pairs of identities that end at ``ends``."""
+    tiles, start = [], 0
+    for end, following in pairwise([*ends, sys.maxsize]):
+        # As many whole identities as a block takes, or one that takes several blocks.
+        if following > start + _BLOCK:
+            blocks = [slice(first, min(first + _BLOCK, end)) for first in range(start, end, _BLOCK)]
+            tiles += [(rows, columns) for i, rows in enumerate(blocks) for columns in blocks[i:]]
+            start = end
+    return tiles

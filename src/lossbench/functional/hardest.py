@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from threading import Lock
 from typing import NamedTuple
 
 import torch
@@ -22,22 +24,25 @@ class HardPairs(NamedTuple):
 class Extreme:
     """The ``count`` highest (or lowest) scores seen, in whatever order they come, each with a whole number.
 
-    Of equal scores those with the lower numbers are kept. worst: a score that ``count`` of those seen reach.
+    Of equal scores those with the lower numbers are kept. worst: a score that ``count`` of those seen reach;
+    one that only equals it does not go in with a number above ``last``.
     """
 
     def __init__(self, count: int, device: torch.device, *, largest: bool = True) -> None:
         self.count, self.largest = count, largest
         never = math.inf if largest else -math.inf
-        self.worst = -never if count else never
+        self.worst, self.last = -never if count else never, sys.maxsize
+        self._lock = Lock()
         self._score = [torch.zeros(0, dtype=torch.float32, device=device)]
         self._number = [torch.zeros(0, dtype=torch.int64, device=device)]
 
     def add(self, score: Tensor, number: Tensor) -> None:
-        """See scores (b,) float32 with their numbers (b,) int64."""
-        self._score.append(score)
-        self._number.append(number)
-        if sum(map(len, self._score)) > 2 * self.count + _SPARE:
-            self._shrink()
+        """See scores (b,) float32 with their numbers (b,) int64, from any thread."""
+        with self._lock:
+            self._score.append(score)
+            self._number.append(number)
+            if sum(map(len, self._score)) > 2 * self.count + _SPARE:
+                self._shrink()
 
     def result(self) -> tuple[Tensor, Tensor]:
         """Return scores and numbers (k,), the most extreme first, equal scores by number."""
@@ -55,6 +60,7 @@ class Extreme:
             tied = (score == edge).nonzero().flatten()
             lowest = number[tied].topk(self.count - len(inside), largest=False).indices
             kept = torch.cat([inside, tied[lowest]])
+            self.last = int(number[tied[lowest]].max())
             score, number, self.worst = score[kept], number[kept], float(edge)
         elif not self.count:
             score, number = score[:0], number[:0]
@@ -72,6 +78,11 @@ class Hardest:
         seen = (tile >= self._found.worst) if self._found.largest else (tile <= self._found.worst)
         row, column = (seen if wanted is None else seen & wanted).nonzero().unbind(1)
         self.add_pairs(tile[row, column], rows[row], columns[column])
+
+    @property
+    def worst(self) -> float:
+        """A score that ``count`` of the pairs seen reach."""
+        return self._found.worst
 
     def add_pairs(self, score: Tensor, first: Tensor, second: Tensor) -> None:
         """See pairs one by one, (b,) each."""

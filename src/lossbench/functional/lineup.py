@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -10,16 +10,13 @@ from torch import Tensor
 
 from lossbench.functional.cosine import CosineBlock, UnitRows
 from lossbench.functional.row_source import RowSource
-from lossbench.functional.screened_scan import ScreenedScan
+from lossbench.functional.screened_scan import Read, ScreenedScan
 from lossbench.functional.screening import rescored
+from lossbench.functional.threads import in_threads
 
 _PROBES = 4096
 # Fewer entries than that for each rank asked for, and keeping the best pays no longer.
 _ENTRIES = 64
-
-
-Entries = Callable[[int], Iterator[UnitRows]]
-"""Called with a width, yields entries of the gallery in blocks of at most that many."""
 
 
 class Lineup:
@@ -49,61 +46,59 @@ class Lineup:
     def ranks(self, ranks: int, block: int) -> Tensor:
         """Return (ranks + 2,) int64: probes of all draws by their mate's rank; the last cell is later."""
         found = torch.zeros(ranks + 2, dtype=torch.int64, device=self.probe.device)
-        shared = len(self.alone) + len(self.strangers)
+        shared = [
+            (len(self.alone), partial(self._rows, self.alone)),
+            (len(self.strangers), self.strangers.unit),
+        ]
         for rows, identity in zip(self.probe.split(_PROBES), self.identity.split(_PROBES), strict=True):
             mates = torch.stack([gallery[identity] for gallery in self.drawn])
             score = torch.stack([rescored(self.unit, rows, self.unit, mate) for mate in mates])
-            rank = self._at_least(rows, score, self._shared, shared, ranks, block)
+            rank = sum(self._at_least(rows, score, *entries, ranks, block) for entries in shared)
             for draw, gallery in enumerate(self.drawn):
                 # The mate is one of the gallery's entries that score at least the mate.
-                entries, own = partial(self._rows, gallery), score[draw : draw + 1]
-                rank[draw] += self._at_least(rows, own, entries, len(gallery), ranks, block)[0]
+                entries, own = (len(gallery), partial(self._rows, gallery)), score[draw : draw + 1]
+                rank[draw] += self._at_least(rows, own, *entries, ranks, block)[0]
             # The image drawn into the gallery is no probe of that draw.
             rank = rank.clamp_(max=ranks + 1)[mates != rows]
             found += rank.bincount(minlength=ranks + 2)
         return found
 
     def _at_least(
-        self, rows: Tensor, score: Tensor, entries: Entries, count: int, ranks: int, block: int
+        self, rows: Tensor, score: Tensor, count: int, entries: Read, ranks: int, block: int
     ) -> Tensor:
         """Return (k, b) int64: of ``count`` entries, those scoring at least ``score`` (k, b) with each row.
 
         Any number above ``ranks`` stands for that or more.
         """
         if count <= _ENTRIES * ranks:
-            return self._count(rows, score, entries, min(block, max(len(rows), count)))
+            return self._count(rows, score, count, entries, max(min(block, max(len(rows), count)), 1))
         unit = UnitRows(self.unit.embedding.index_select(0, rows))
-        scan, start = ScreenedScan(unit, score.amin(0), depth=ranks + 1, keep=0, block=block), 0
-        for part in entries(scan.width):
-            scan.see(part, start)
-            start += len(part.embedding)
+        scan = ScreenedScan(unit, score.amin(0), depth=ranks + 1, keep=0, block=block)
+        scan.see(0, count, entries)
         return torch.stack([(scan.best >= own.unsqueeze(1)).count_nonzero(1) for own in score])
 
-    def _count(self, rows: Tensor, score: Tensor, entries: Entries, block: int) -> Tensor:
-        rank = torch.zeros(score.shape, dtype=torch.int64, device=rows.device)
+    def _count(self, rows: Tensor, score: Tensor, count: int, entries: Read, block: int) -> Tensor:
         left, lowest = self.unit.take(rows), score.amin(0)
-        cosine = CosineBlock(block, rows.device)
-        for unit in entries(block):
-            right = unit.take(torch.arange(len(unit.embedding), device=rows.device))
-            for part in torch.arange(len(rows), device=rows.device).split(block):
-                tile = cosine(left[part[0] : part[-1] + 1], right)
-                # Most probes beat a whole tile in every draw: only the others are compared draw by draw.
-                beaten = (tile.amax(1) >= lowest[part]).nonzero().flatten()
-                tile, part = tile[beaten], part[beaten]
-                for own, at_least in zip(score, rank, strict=True):
-                    at_least[part] += (tile >= own[part].unsqueeze(1)).count_nonzero(1)
-        return rank
 
-    def _shared(self, width: int) -> Iterator[UnitRows]:
-        """Yield the entries that every draw has."""
-        yield from self._rows(self.alone, width)
-        for start in range(0, len(self.strangers), width):
-            rows = self.strangers.read(start, min(start + width, len(self.strangers)))
-            yield self.strangers.unit(rows, start)
+        def work(starts: Iterator[int]) -> Tensor:
+            rank = torch.zeros(score.shape, dtype=torch.int64, device=rows.device)
+            cosine = CosineBlock(block, rows.device)
+            for start in starts:
+                unit = entries(start, min(start + block, count))
+                right = unit.take(torch.arange(len(unit.embedding), device=rows.device))
+                for part in torch.arange(len(rows), device=rows.device).split(block):
+                    tile = cosine(left[part[0] : part[-1] + 1], right)
+                    # Most probes beat a whole tile in every draw: the others are compared draw by draw.
+                    beaten = (tile.amax(1) >= lowest[part]).nonzero().flatten()
+                    tile, part = tile[beaten], part[beaten]
+                    for own, at_least in zip(score, rank, strict=True):
+                        at_least[part] += (tile >= own[part].unsqueeze(1)).count_nonzero(1)
+            return rank
 
-    def _rows(self, rows: Tensor, width: int) -> Iterator[UnitRows]:
-        if len(rows):
-            yield from (UnitRows(self.unit.embedding.index_select(0, part)) for part in rows.split(width))
+        return torch.stack(in_threads(work, range(0, count, block), rows.device)).sum(0)
+
+    def _rows(self, rows: Tensor, start: int, stop: int) -> UnitRows:
+        return UnitRows(self.unit.embedding.index_select(0, rows[start:stop]))
 
 
 def _draw(images: Tensor, draws: int, seed: int) -> Iterator[Tensor]:

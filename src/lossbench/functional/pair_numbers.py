@@ -82,8 +82,7 @@ def screened(task: PairTask) -> PairNumbers:
         impostors=impostors,
         error=error,
     )
-    counts = ScreenedCounts(screen.scan(watched), task.unit, task.grid.order, error)
-    del screen
+    counts = ScreenedCounts(task.unit, screen, screen.scan(watched), error)
     at = genuine.thresholds.tolist()
     rates = [_rate(counts, genuine, at, far) for far in task.fars]
     eer = _equal_error_rate(counts, at, genuine.genuine_accepted.tolist())

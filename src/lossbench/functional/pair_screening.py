@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from lossbench.functional.cosine import UnitRows
 from lossbench.functional.pairs import PairGrid
+from lossbench.functional.threads import in_threads
 
 CELLS = 2**16
 _SCALE, _OFFSET = 32000.0, 32768.0
@@ -17,7 +19,7 @@ _SCALE, _OFFSET = 32000.0, 32768.0
 _SLACK = 2.0**-6
 # Entries that are no impostor pair get a score below every cosine, and so a cell of their own.
 _EXCLUDED, _LOWEST = -1.02, 400
-_SAMPLE = 128
+_SAMPLE = 64
 _TAKEN = 4096
 
 
@@ -61,57 +63,85 @@ def span(low: float, high: float) -> tuple[int, int]:
 
 
 class PairScreen:
-    """The float32 unit rows of a labelled set, sorted by label, and the buffers of one tile."""
+    """The float32 unit rows (n, d) of a labelled set, sorted by label."""
 
     def __init__(self, unit: UnitRows, grid: PairGrid) -> None:
-        self.grid, device = grid, grid.label.device
-        self.rows = torch.empty(unit.embedding.shape, dtype=torch.float32, device=device)
-        for part, order in zip(self.rows.split(_TAKEN), grid.order.split(_TAKEN), strict=True):
-            part.copy_(unit.take(order))
-        size = max(grid.block, min(_SAMPLE, len(self.rows))) ** 2
-        self._score = torch.empty(size, dtype=torch.float32, device=device)
-        self._place = torch.empty(size, dtype=torch.float32, device=device)
-        self._cell = torch.empty(size, dtype=torch.int32, device=device)
-        self._kept = torch.empty(size, dtype=torch.bool, device=device)
-        self._offset = torch.tensor(_OFFSET, device=device)
+        self.grid = grid
+        self.rows = torch.empty(unit.embedding.shape, dtype=torch.float32, device=grid.label.device)
+
+        def work(starts: Iterator[int]) -> None:
+            for start in starts:
+                part = slice(start, start + _TAKEN)
+                self.rows[part] = unit.take(grid.order[part])
+
+        in_threads(work, range(0, len(self.rows), _TAKEN), self.rows.device)
 
     def sample(self) -> Tensor:
-        """Return (CELLS,) int64: about 128 n impostor pairs by cell, in which every row has the same part."""
+        """Return (CELLS,) int64: about 64 n impostor pairs by cell, in which every row has the same part."""
+        size = max(min(_SAMPLE, len(self.rows)), 1)
         order = torch.randperm(len(self.rows), generator=torch.Generator().manual_seed(0))
-        blocks = order.to(self.rows.device).split(_SAMPLE)
-        cells = torch.zeros(CELLS, dtype=torch.int64, device=self.rows.device)
+        blocks = order[: len(order) // size * size].view(-1, size).to(self.rows.device)
+
+        def work(pieces: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+            tile = _Tile(_SAMPLE * size * size, self.rows.device)
+            for rows, columns in pieces:
+                impostor = self.grid.label[rows].unsqueeze(2) != self.grid.label[columns].unsqueeze(1)
+                tile.count(self.rows[rows], self.rows[columns], impostor)
+            return tile.cells
+
         # Each block meets the next: what differs between rows is no noise, only who meets whom is drawn.
-        for rows, columns in zip(blocks, blocks[1:] + blocks[:1], strict=True):
-            impostor = self.grid.label[rows].unsqueeze(1) != self.grid.label[columns]
-            cells += self._count(self._tile(self.rows[rows], self.rows[columns], impostor))[1]
-        return cells
+        pieces = list(zip(blocks.split(_SAMPLE), blocks.roll(1, 0).split(_SAMPLE), strict=True))
+        return torch.stack(in_threads(work, pieces, self.rows.device)).sum(0)
 
     def scan(self, watched: Tensor) -> Screened:
         """Count every impostor pair, and keep those in the cells ``watched`` (CELLS,) bool."""
         block, blocks = self.grid.block, self.rows.split(self.grid.block)
-        total = torch.zeros(CELLS, dtype=torch.int64, device=self.rows.device)
-        kept = [(self._score[:0], self._cell[:0], total[:0], total[:0])]
-        for i, j, mixed in self.grid.tiles():
-            impostor = self.grid.wanted(i, j, genuine=False) if mixed else None
-            tile = self._tile(blocks[i], blocks[j], impostor)
-            cell, cells = self._count(tile)
-            total += cells
-            found = torch.index_select(watched, 0, cell, out=self._kept[: len(cell)]).nonzero().flatten()
-            row = found.div(tile.shape[1], rounding_mode="floor")
-            column = found - row * tile.shape[1]
-            kept.append((tile.flatten()[found], cell[found], row + i * block, column + j * block))
-        return Screened(total, watched, *(torch.cat(parts) for parts in zip(*kept, strict=True)))
 
-    def _tile(self, left: Tensor, right: Tensor, impostor: Tensor | None) -> Tensor:
-        tile = self._score[: len(left) * len(right)].view(len(left), len(right))
-        torch.mm(left, right.T, out=tile)
-        return tile if impostor is None else tile.masked_fill_(impostor.logical_not(), _EXCLUDED)
+        def work(pieces: Iterator[tuple[int, int, bool]]) -> tuple[Tensor, list[Tensor]]:
+            tile, kept = _Tile(block * block, self.rows.device), []
+            for i, j, mixed in pieces:
+                impostor = self.grid.wanted(i, j, genuine=False) if mixed else None
+                score, cell = tile.count(blocks[i], blocks[j], impostor)
+                found = torch.index_select(watched, 0, cell, out=tile.kept[: len(cell)]).nonzero().flatten()
+                row = found.div(len(blocks[j]), rounding_mode="floor")
+                column = found - row * len(blocks[j])
+                kept.append((score[found], cell[found], row + i * block, column + j * block))
+            empty = torch.zeros(0, dtype=torch.int64, device=watched.device)
+            kept.append((tile.score[:0], tile.cell[:0], empty, empty))
+            return tile.cells, [torch.cat(parts) for parts in zip(*kept, strict=True)]
 
-    def _count(self, tile: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the cell of each entry, until the next call, and the impostor pairs by cell."""
-        size = tile.numel()
-        torch.add(self._offset, tile.flatten(), alpha=_SCALE, out=self._place[:size])
-        cell = self._cell[:size].copy_(self._place[:size])
-        cells = torch.bincount(cell, minlength=CELLS)
-        cells[:_LOWEST] = 0
-        return cell, cells
+        found = in_threads(work, list(self.grid.tiles()), watched.device)
+        kept = [torch.cat(parts) for parts in zip(*(kept for _, kept in found), strict=True)]
+        return Screened(torch.stack([cells for cells, _ in found]).sum(0), watched, *kept)
+
+
+class _Tile:
+    """Buffers of one tile, and the impostor pairs counted in it so far."""
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self.cells = torch.zeros(CELLS, dtype=torch.int64, device=device)
+        self.score = torch.empty(size, dtype=torch.float32, device=device)
+        self.cell = torch.empty(size, dtype=torch.int32, device=device)
+        self.kept = torch.empty(size, dtype=torch.bool, device=device)
+        self._place = torch.empty(size, dtype=torch.float32, device=device)
+        self._offset = torch.tensor(_OFFSET, device=device)
+
+    def count(self, left: Tensor, right: Tensor, impostor: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return score and cell of each pair (a * b,) of rows (a, d) and (b, d), until the next call.
+
+        Or of m such sets, (m, a, d) and (m, b, d). impostor: (a, b) or (m, a, b) bool, None for all.
+        """
+        score = self._multiply(left, right)
+        size = score.numel()
+        cell = self.cell[:size]
+        if impostor is not None:
+            score.masked_fill_(impostor.logical_not(), _EXCLUDED)
+        torch.add(self._offset, score.view(size), alpha=_SCALE, out=self._place[:size])
+        cell.copy_(self._place[:size])
+        self.cells += torch.bincount(cell, minlength=CELLS)
+        self.cells[:_LOWEST] = 0
+        return score.view(size), cell
+
+    def _multiply(self, left: Tensor, right: Tensor) -> Tensor:
+        shape = *left.shape[:-1], right.shape[-2]
+        return torch.matmul(left, right.mT, out=self.score[: math.prod(shape)].view(shape))

@@ -38,9 +38,10 @@ class RowSource:
         # A copy: torch warns of memory that it must not write to.
         return torch.from_numpy(self._array[start:stop].copy()).to(self._device)
 
-    def unit(self, rows: Tensor, start: int) -> UnitRows:
-        """Return the rows read from ``start`` on as unit vectors; ValueError where they are not finite."""
+    def unit(self, start: int, stop: int) -> UnitRows:
+        """Return rows start .. stop - 1 as unit vectors; ValueError where they are not finite."""
+        rows = self.read(start, stop)
         try:
             return UnitRows(rows)
         except ValueError as error:
-            raise ValueError(f"{self.name}, rows {start} to {start + len(rows) - 1}: {error}") from None
+            raise ValueError(f"{self.name}, rows {start} to {stop - 1}: {error}") from None

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from lossbench.functional.cosine import UnitRows
 from lossbench.functional.hardest import Hardest, HardPairs
-from lossbench.functional.pair_screening import CELLS, Screened, UnsettledError, edges, place, span
-from lossbench.functional.screening import rescored
+from lossbench.functional.pair_screening import (
+    CELLS,
+    PairScreen,
+    Screened,
+    UnsettledError,
+    edges,
+    place,
+    span,
+)
+from lossbench.functional.screening import rescored, screening_error
+from lossbench.functional.threads import in_threads
+
+_PAIRS = 1024
 
 Refused = Callable[[int, int, int], bool]
 """(point, impostors accepted, impostors above) -> bool; once true it stays so as any of them grows."""
@@ -24,9 +35,10 @@ class ScreenedCounts:
     Raises UnsettledError where the pass has not kept the pairs that an answer needs.
     """
 
-    def __init__(self, seen: Screened, unit: UnitRows, order: Tensor, error: float) -> None:
-        """``order``: (n,) the row of the embedding at each place. ``error``: bound of a tile's score."""
-        self.seen, self.unit, self.order, self.error = seen, unit, order, error
+    def __init__(self, unit: UnitRows, screen: PairScreen, seen: Screened, error: float) -> None:
+        """``error``: bound of a tile's score."""
+        self.seen, self.unit, self.order, self.error = seen, unit, screen.grid.order, error
+        self.rows = screen.rows
         self.from_cell = [*seen.cells.flip(0).cumsum(0).flip(0).tolist(), 0]
         self.unkept = [0, *torch.where(seen.watched, 0, seen.cells).cumsum(0).tolist()]
         self.impostors = self.from_cell[0]
@@ -47,21 +59,25 @@ class ScreenedCounts:
         found = low
         if low < high:
             band = Band(self, at[high - 1], at[low])
-            found = bisect_left(points, True, low, high, key=lambda p: band.refused(p, at[p], refused))
+            # Tile scores tell where to look: few pairs are open at the two thresholds next to the answer.
+            found = bisect_left(points, True, low, high, key=lambda p: refused(p, *band.count(at[p])))
+            while found < high and not band.refused(found, at[found], refused):
+                found += 1
+            while found > low and band.refused(found - 1, at[found - 1], refused):
+                found -= 1
         if found == 0:
             return -1, 0, 0
         if found == low:
             band = Band(self, at[low - 1], at[low - 1])
-        return found - 1, *band.count(at[found - 1])
+        return found - 1, *band.settled(at[found - 1])
 
     def hardest(self, count: int) -> HardPairs:
         """Return the ``count`` impostor pairs of the highest scores."""
         last = bisect_left(range(CELLS - 1), True, key=lambda cell: self.from_cell[cell + 1] < count)
         # The tile score that ranks last lies in that cell: with the bound twice, its rivals do not lie lower.
         low = float(edges(torch.tensor(last))[0]) - 2 * self.error
-        band = Band(self, low, 1.0)
         found = Hardest(count, len(self.order), self.order.device, largest=True)
-        found.add_pairs(*band.rows(band.near(low, math.inf)))
+        found.add_pairs(*Band(self, low, 1.0).score(low))
         return found.pairs()
 
     def far_at(self, thresholds: Tensor) -> Tensor:
@@ -81,7 +97,11 @@ class ScreenedCounts:
 
 
 class Band:
-    """The pairs that are open at some thresholds: their tile scores do not tell on which side they are."""
+    """The pairs that are open at some thresholds: their tile scores do not tell on which side they are.
+
+    Each has a value, and a radius within which its score lies: that of the tile, that of a product of its two
+    rows alone, and zero once it is scored by the definition.
+    """
 
     def __init__(self, counts: ScreenedCounts, low: float, high: float) -> None:
         """``low``, ``high``: the range of thresholds."""
@@ -89,36 +109,62 @@ class Band:
         if counts.unkept[last + 1] > counts.unkept[first]:
             raise UnsettledError
         cell = counts.seen.cell
-        self._counts, self._above = counts, counts.from_cell[last + 1]
+        self._counts, self._higher = counts, counts.from_cell[last + 1]
         self._kept = ((cell >= first) & (cell <= last)).nonzero().flatten()
-        self._tile = counts.seen.score[self._kept].double()
-        self._score = torch.full_like(self._tile, math.nan)
+        self._value = counts.seen.score[self._kept].double()
+        self._radius = torch.full_like(self._value, counts.error)
 
     def refused(self, point: int, threshold: float, refused: Refused) -> bool:
         """Whether a point of the range is refused, by bounds of its counts where they tell."""
-        error = self._counts.error
-        least = self._above + int((self._tile > threshold + error).sum())
-        most = self._above + int((self._tile >= threshold - error).sum())
+        least = self._higher + int((self._value > threshold + self._radius).sum())
+        most = self._higher + int((self._value >= threshold - self._radius).sum())
         if refused(point, least, least) == (answer := refused(point, most, most)):
             return answer
-        return refused(point, *self.count(threshold))
+        return refused(point, *self.settled(threshold))
 
     def count(self, threshold: float) -> tuple[int, int]:
+        """Return the numbers of impostors with a value >= and > a threshold of the range."""
+        at_least, above = (self._value >= threshold).sum(), (self._value > threshold).sum()
+        return self._higher + int(at_least), self._higher + int(above)
+
+    def settled(self, threshold: float) -> tuple[int, int]:
         """Return the numbers of impostors scoring >= and > a threshold of the range."""
-        error = self._counts.error
-        sure = self._above + int((self._tile > threshold + error).sum())
-        score = self.rows(self.near(threshold - error, threshold + error))[0].double()
-        return sure + int((score >= threshold).sum()), sure + int((score > threshold).sum())
+        for settle in (self._multiply, self._score):
+            low, high = threshold - self._radius, threshold + self._radius
+            near = (self._value >= low) & (self._value <= high) & (self._radius > 0)
+            settle(near.nonzero().flatten())
+        return self.count(threshold)
 
-    def near(self, low: float, high: float) -> Tensor:
-        """Return which pairs have a tile score from low to high."""
-        return ((self._tile >= low) & (self._tile <= high)).nonzero().flatten()
+    def score(self, low: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return scores and rows of all pairs of the range whose tile score is at least ``low``."""
+        pairs = (self._value >= low).nonzero().flatten()
+        self._score(pairs)
+        return self._value[pairs].float(), *self._rows(pairs)
 
-    def rows(self, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the scores of some pairs by the definition, and their rows in the embedding."""
-        kept, counts = self._kept[pairs], self._counts
-        first, second = (counts.order[place[kept]] for place in (counts.seen.row, counts.seen.column))
-        open_ = self._score[pairs].isnan().nonzero().flatten()
-        new = rescored(counts.unit, first[open_], counts.unit, second[open_])
-        self._score[pairs[open_]] = new.double()
-        return self._score[pairs].float(), first, second
+    def _multiply(self, pairs: Tensor) -> None:
+        rows, seen = self._counts.rows, self._counts.seen
+        kept, columns = self._kept[pairs], rows.shape[1]
+        width = next(w for w in range(math.isqrt(max(columns, 1)), 0, -1) if columns % w == 0)
+        # Sums of sums: a term is rounded as often as both are long, not as often as a row is.
+        radius = screening_error(width + columns // width)
+        value = self._value.new_empty(len(pairs))
+
+        def work(starts: Iterator[int]) -> None:
+            for start in starts:
+                part = kept[start : start + _PAIRS]
+                product = rows[seen.row[part]] * rows[seen.column[part]]
+                sums = product.view(len(part), width, columns // width).sum(2)
+                value[start : start + _PAIRS] = sums.sum(1)
+
+        in_threads(work, range(0, len(pairs), _PAIRS), value.device)
+        self._value[pairs], self._radius[pairs] = value, radius
+
+    def _score(self, pairs: Tensor) -> None:
+        unit = self._counts.unit
+        first, second = self._rows(pairs)
+        self._value[pairs] = rescored(unit, first, unit, second).double()
+        self._radius[pairs] = 0
+
+    def _rows(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        order, seen, kept = self._counts.order, self._counts.seen, self._kept[pairs]
+        return order[seen.row[kept]], order[seen.column[kept]]

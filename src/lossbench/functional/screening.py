@@ -8,11 +8,13 @@ definition whatever the order in which a product was summed.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from lossbench.functional.cosine import UnitRows, paired_cosine
+from lossbench.functional.threads import in_threads
 
 _U = 2.0**-24
 _PAIRS = 1024
@@ -72,6 +74,12 @@ def bf16_products_hold(device: torch.device) -> bool:
 
 def rescored(left: UnitRows, first: Tensor, right: UnitRows, second: Tensor) -> Tensor:
     """Return the scores (k,) float32 of rows ``first`` (k,) of left with rows ``second`` (k,) of right."""
-    parts = zip(first.split(_PAIRS), second.split(_PAIRS), strict=True)
-    scores = [paired_cosine(left.take(a), right.take(b)) for a, b in parts]
-    return torch.cat([first.new_zeros(0, dtype=torch.float32), *scores])
+    score = torch.empty(len(first), dtype=torch.float32, device=first.device)
+
+    def work(starts: Iterator[int]) -> None:
+        for start in starts:
+            part = slice(start, start + _PAIRS)
+            score[part] = paired_cosine(left.take(first[part]), right.take(second[part]))
+
+    in_threads(work, range(0, len(first), _PAIRS), score.device)
+    return score

@@ -25,28 +25,33 @@ _FEW = 256
 class TileScreen:
     """Products of fixed rows, in parts, with other rows: bfloat16 where the CPU multiplies it, or float32."""
 
-    def __init__(self, unit: UnitRows, parts: Sequence[Tensor], width: int) -> None:
-        """``parts``: rows of ``unit`` by tile. ``width``: the most other rows of one tile."""
+    def __init__(self, unit: UnitRows, parts: Sequence[Tensor]) -> None:
+        """``parts``: rows of ``unit`` by tile."""
         device, columns = unit.grain.device, unit.embedding.shape[1]
+        self._device = device
         self._half = bf16_products_hold(device)
         error = bf16_error(columns) if self._half else screening_error(columns)
         self._error = error + scaling_error(columns)
         self.holds = math.isfinite(self._error) and (self._half or float32_products_hold(device))
         self._type = torch.bfloat16 if self._half else torch.float32
         self._left = [unit.take(part).to(self._type) for part in parts] if self.holds else []
-        size = max(map(len, parts), default=0) * width
-        self._tile = torch.empty(size if self.holds else 0, dtype=self._type, device=device)
+
+    def buffer(self, size: int) -> Tensor:
+        """Return room for the entries of one tile."""
+        return torch.empty(size if self.holds else 0, dtype=self._type, device=self._device)
 
     def right(self, unit: UnitRows) -> Tensor:
         """Return the other rows as ``open_entries`` takes them."""
         return scaled(unit).to(self._type)
 
-    def open_entries(self, part: int, right: Tensor, bound: Tensor) -> tuple[Tensor, Tensor] | None:
+    def open_entries(
+        self, part: int, right: Tensor, bound: Tensor, buffer: Tensor
+    ) -> tuple[Tensor, Tensor] | None:
         """Return row and column (k,) of all entries that may score above ``bound`` (b,) of their row.
 
         part: number of the tile's rows. None where there are so many that the tile had better be scored.
         """
-        tile, limit = self._product(self._left[part], right), self._limit(bound)
+        tile, limit = self._product(self._left[part], right, buffer), self._limit(bound)
         if limit is None:
             return None
         # Whole numbers order as positive bfloat16 do, and are compared faster.
@@ -63,8 +68,8 @@ class TileScreen:
             row, column = row[entry], member * groups.shape[2] + group[entry]
         return None if len(row) * _FEW > tile.numel() else (row, column)
 
-    def _product(self, left: Tensor, right: Tensor) -> Tensor:
-        tile = self._tile[: len(left) * len(right)].view(len(left), len(right))
+    def _product(self, left: Tensor, right: Tensor, buffer: Tensor) -> Tensor:
+        tile = buffer[: len(left) * len(right)].view(len(left), len(right))
         return torch.mm(left, right.T, out=tile)
 
     def _limit(self, bound: Tensor) -> Tensor | None:

@@ -18,6 +18,7 @@ from lossbench.functional.pair_screening import UnsettledError
 from lossbench.functional.pairs import PairGrid, check_pairs
 from lossbench.functional.roc import undefined
 from lossbench.functional.roc_summary import FARS, RocPoints, TarAtFar
+from lossbench.functional.threads import own_threads
 from lossbench.validate import check_range
 
 _EXACT_ROWS = 3000
@@ -70,7 +71,7 @@ def pair_verification(
     fars: Sequence[float] = FARS,
     hardest: int = 100,
     points: int = 400,
-    block: int = 1024,
+    block: int = 768,
 ) -> PairVerification:
     """Return the operating points at ``fars``, the areas and the hardest of all n(n-1)/2 pairs of rows.
 
@@ -95,7 +96,8 @@ def pair_verification(
         check_range(name, value, low=low, integer=True)
     embedding, label = check_pairs(embedding, label)
     unit = UnitRows(embedding)
-    genuine = GenuinePairs(unit, label, hardest)
+    with own_threads():
+        genuine = GenuinePairs(unit, label, hardest)
     task = PairTask(unit, PairGrid(label, block), genuine.score, genuine.impostors, fars, hardest, points)
     with torch.autocast(embedding.device.type, enabled=False):
         found = _numbers(task)
@@ -113,7 +115,8 @@ def pair_verification(
 def _numbers(task: PairTask) -> PairNumbers:
     if len(task.grid.order) > _EXACT_ROWS:
         try:
-            return screened(task)
+            with own_threads():
+                return screened(task)
         except UnsettledError:
             pass
     return scored(task)

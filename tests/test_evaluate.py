@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import subprocess
 import sys
 
@@ -311,3 +312,40 @@ def test_the_recorded_command_is_the_one_that_ran(files):
     told = read_record(files / "my out").environment["command"]
     assert told.startswith("python -m lossbench.evaluate ")
     assert f"'{files / 'my out'}'" in told
+
+
+def test_the_hardest_pairs_are_named_by_row_and_label(files):
+    assert call(files, "--bootstrap", "0", "--no-figures") == 0
+    rows, labels = draw()
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    scores = (unit @ unit.T).astype(np.float64)
+    with (files / "out" / "hardest.csv").open() as stream:
+        found = list(csv.DictReader(stream))
+    for kind, same, order in (("impostor", False, -1), ("genuine", True, 1)):
+        mine = [row for row in found if row["kind"] == kind]
+        assert len(mine) == 100
+        upper = np.triu(np.ones_like(scores, dtype=bool), 1) & ((labels[:, None] == labels) == same)
+        expected = order * np.sort(order * scores[upper])[:100]
+        assert np.allclose([float(row["score"]) for row in mine], expected, atol=1e-5)
+        for row in mine:
+            a, b = int(row["row"]), int(row["other_row"])
+            assert scores[a, b] == pytest.approx(float(row["score"]), abs=1e-5)
+            assert (row["label"], row["other_label"]) == (f"person {labels[a]}", f"person {labels[b]}")
+
+
+def test_rates_are_also_given_by_identity(files):
+    rows, labels = draw()
+    labels[:40] = 0  # one person with most of the pairs
+    np.save(files / "people.npy", labels)
+    assert call(files, "--bootstrap", "0", "--no-figures", labels="people.npy") == 0
+    record = read_record(files / "out")
+    threshold = record.details["test/tar_far_1e_1"]["threshold"]
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    scores = unit @ unit.T
+    shares = []
+    for person in np.unique(labels):
+        own = scores[np.ix_(labels == person, labels == person)]
+        pairs = own[np.triu_indices(len(own), 1)]
+        shares += [np.mean(pairs >= threshold - 1e-6)] if len(pairs) else []
+    assert record.metrics["test/macro/tar_far_1e_1"] == pytest.approx(np.mean(shares), abs=1e-3)
+    assert record.metrics["test/macro/tar_far_1e_1"] != record.metrics["test/tar_far_1e_1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import shutil
@@ -94,6 +95,7 @@ def evaluate_files(request: Request) -> tuple[Record, bool]:
         split={"roles": {"test": given.facts()}, "sha256": identity},
         environment=environment(torch.device("cpu"), str(given.rows.dtype)),
     )
+    _write_hardest(request.out / "hardest.csv", found, given)
     write_curves(request.out, **found.evaluation.curves)
     if request.figures:
         run_figures(request.out / "figures", record, found.evaluation.curves, [])
@@ -145,6 +147,19 @@ def _evaluate(request: Request, given: Embeddings, strangers: Any) -> Labelled:
             raise ConfigError("--protocol megaface: needs --distractors FILE")
         parts["megaface"] = megaface(rows, labels, others, cleaned=request.cleaned)
     return replace(found, evaluation=found.evaluation | joined("test", parts))
+
+
+def _write_hardest(path: Path, found: Labelled, given: Embeddings) -> None:
+    """The pairs to look at first: impostors that score highest, genuine pairs that score lowest."""
+    rows = [
+        (kind, f"{score:.6f}", a, b, given.names[given.labels[a]], given.names[given.labels[b]])
+        for kind, pairs in found.hardest.items()
+        for score, a, b in ((pair[0], int(pair[1]), int(pair[2])) for pair in pairs)
+    ]
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["kind", "score", "row", "other_row", "label", "other_label"])
+        writer.writerows(rows)
 
 
 def _lfw(request: Request, given: Embeddings, rows: Tensor) -> Evaluation:

@@ -18,6 +18,9 @@ _PROBES = 4096
 # Fewer entries than that for each rank asked for, and keeping the best pays no longer.
 _ENTRIES = 64
 
+Entries = tuple[int, Read]
+"""How many, and how to read some of them."""
+
 
 class Lineup:
     """The galleries of all draws; row numbers only, scores are made on the way.
@@ -46,45 +49,45 @@ class Lineup:
     def ranks(self, ranks: int, block: int) -> Tensor:
         """Return (ranks + 2,) int64: probes of all draws by their mate's rank; the last cell is later."""
         found = torch.zeros(ranks + 2, dtype=torch.int64, device=self.probe.device)
-        shared = [
-            (len(self.alone), partial(self._rows, self.alone)),
-            (len(self.strangers), self.strangers.unit),
-        ]
+        shared: list[Entries] = [(len(self.strangers), self.strangers.unit)]
+        shared.append((len(self.alone), partial(self._rows, self.alone)))
         for rows, identity in zip(self.probe.split(_PROBES), self.identity.split(_PROBES), strict=True):
             mates = torch.stack([gallery[identity] for gallery in self.drawn])
             score = torch.stack([rescored(self.unit, rows, self.unit, mate) for mate in mates])
-            rank = sum(self._at_least(rows, score, *entries, ranks, block) for entries in shared)
+            rank = torch.zeros_like(mates)
+            for entries in shared:
+                rank += self._at_least(rows, score, entries, ranks, block)
             for draw, gallery in enumerate(self.drawn):
                 # The mate is one of the gallery's entries that score at least the mate.
-                entries, own = (len(gallery), partial(self._rows, gallery)), score[draw : draw + 1]
-                rank[draw] += self._at_least(rows, own, *entries, ranks, block)[0]
+                entries = len(gallery), partial(self._rows, gallery)
+                rank[draw] += self._at_least(rows, score[draw : draw + 1], entries, ranks, block)[0]
             # The image drawn into the gallery is no probe of that draw.
             rank = rank.clamp_(max=ranks + 1)[mates != rows]
             found += rank.bincount(minlength=ranks + 2)
         return found
 
-    def _at_least(
-        self, rows: Tensor, score: Tensor, count: int, entries: Read, ranks: int, block: int
-    ) -> Tensor:
-        """Return (k, b) int64: of ``count`` entries, those scoring at least ``score`` (k, b) with each row.
+    def _at_least(self, rows: Tensor, score: Tensor, entries: Entries, ranks: int, block: int) -> Tensor:
+        """Return (k, b) int64: the entries scoring at least ``score`` (k, b) with each row.
 
         Any number above ``ranks`` stands for that or more.
         """
+        count, read = entries
         if count <= _ENTRIES * ranks:
-            return self._count(rows, score, count, entries, max(min(block, max(len(rows), count)), 1))
+            return self._count(rows, score, entries, max(min(block, max(len(rows), count)), 1))
         unit = UnitRows(self.unit.embedding.index_select(0, rows))
         scan = ScreenedScan(unit, score.amin(0), depth=ranks + 1, keep=0, block=block)
-        scan.see(0, count, entries)
+        scan.see(0, count, read)
         return torch.stack([(scan.best >= own.unsqueeze(1)).count_nonzero(1) for own in score])
 
-    def _count(self, rows: Tensor, score: Tensor, count: int, entries: Read, block: int) -> Tensor:
+    def _count(self, rows: Tensor, score: Tensor, entries: Entries, block: int) -> Tensor:
         left, lowest = self.unit.take(rows), score.amin(0)
+        count, read = entries
 
         def work(starts: Iterator[int]) -> Tensor:
             rank = torch.zeros(score.shape, dtype=torch.int64, device=rows.device)
             cosine = CosineBlock(block, rows.device)
             for start in starts:
-                unit = entries(start, min(start + block, count))
+                unit = read(start, min(start + block, count))
                 right = unit.take(torch.arange(len(unit.embedding), device=rows.device))
                 for part in torch.arange(len(rows), device=rows.device).split(block):
                     tile = cosine(left[part[0] : part[-1] + 1], right)

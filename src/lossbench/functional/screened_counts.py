@@ -150,9 +150,12 @@ class Band:
         value = self._value.new_empty(len(pairs))
 
         def work(starts: Iterator[int]) -> None:
+            left, right = rows.new_empty(2, _PAIRS, columns)
             for start in starts:
                 part = kept[start : start + _PAIRS]
-                product = rows[seen.row[part]] * rows[seen.column[part]]
+                torch.index_select(rows, 0, seen.row[part], out=left[: len(part)])
+                torch.index_select(rows, 0, seen.column[part], out=right[: len(part)])
+                product = left[: len(part)].mul_(right[: len(part)])
                 sums = product.view(len(part), width, columns // width).sum(2)
                 value[start : start + _PAIRS] = sums.sum(1)
 

@@ -23,8 +23,8 @@ Read = Callable[[int, int], UnitRows]
 class ScreenedScan:
     """Exact best scores of each probe, and highest of all, with the rows seen so far.
 
-    best: (n, depth) float32, descending, each probe's best scores that are at least its ``least``; what stands
-    below is left open. highest: all probes' highest scores, numbered row * n + probe.
+    best: (n, depth) float32, descending, each probe's best scores; what stands below its ``least`` means
+    nothing. highest: all probes' highest scores, numbered row * n + probe.
     """
 
     def __init__(self, unit: UnitRows, least: Tensor, *, depth: int, keep: int, block: int) -> None:

@@ -20,6 +20,7 @@ from lossbench.protocols.identification import identification
 from lossbench.protocols.verification import verification
 
 SPARE = 5.0
+HARDEST = 100
 LONGEST_TAIL = 2**21
 """Impostor scores kept for the bootstrap: five times those the largest rate with an interval accepts."""
 
@@ -28,11 +29,13 @@ LONGEST_TAIL = 2**21
 class Labelled:
     """An evaluation named for the test split, and for its tar_far_* 95 % intervals over identities.
 
+    hardest: kind (genuine, impostor) of pair -> [score, row, other row] of the HARDEST worst.
     replicates: (r,) of each metric that has them. intervals: low, high, level, replicates. without: why a
     metric has no interval.
     """
 
     evaluation: Evaluation
+    hardest: dict[str, list[list[float]]] = field(default_factory=dict)
     replicates: dict[str, Tensor] = field(default_factory=dict)
     intervals: dict[str, dict[str, float]] = field(default_factory=dict)
     without: dict[str, str] = field(default_factory=dict)
@@ -56,16 +59,23 @@ def labelled(
     parts: dict[str, Evaluation] = {}
     drawn: dict[str, Tensor] = {}
     without: dict[str, str] = {}
+    hardest: dict[str, list[list[float]]] = {}
     known = label >= 0
     rows, names = (embedding, label) if bool(known.all()) else (embedding[known], label[known])
     if "verification" in protocols:
-        parts["verification"] = verification(rows, names, fars=fars)
+        found = verification(rows, names, fars=fars, hardest=HARDEST)
+        place = known.nonzero()[:, 0]
+        hardest = {
+            kind: [[score, int(place[int(a)]), int(place[int(b)])] for score, a, b in found.details.pop(key)]
+            for kind, key in (("genuine", "hardest_genuine"), ("impostor", "hardest_impostors"))
+        }
+        parts["verification"] = found
         if replicates:
             drawn, without = _replicates(rows, names, parts["verification"], fars, replicates, seed)
     if "identification" in protocols:
         parts["identification"] = identification(embedding, label, distractors=distractors, seed=seed)
     intervals, more = _intervals(drawn)
-    return Labelled(joined("test", parts), drawn, intervals, without | more)
+    return Labelled(joined("test", parts), hardest, drawn, intervals, without | more)
 
 
 def difference(one: Labelled, other: Labelled) -> dict[str, dict[str, float]]:

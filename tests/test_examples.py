@@ -11,6 +11,7 @@ MODULES += ["margins.angle", "margins.additive_angle", "margins.additive_cosine"
 MODULES += ["margins.combined", "margins.multiplicative_angle"]
 MODULES += ["functional.thresholds", "functional.open_set", "functional.listed", "functional.pair_tail"]
 MODULES += ["functional.bootstrap", "functional.distractors", "functional.templates", "intervals"]
+MODULES += ["functional.verification", "functional.pair_numbers", "functional.screening"]
 MODULES += ["protocols.lfw", "protocols.blufr_trials", "protocols.megaface"]
 
 

@@ -85,6 +85,29 @@ def test_screened_galleries_give_the_rates_of_loops(half, block, ranks, monkeypa
     assert curve.rates.tolist() == pytest.approx(expected.tolist(), abs=1e-15)
 
 
+def test_the_number_of_threads_changes_no_rate():
+    embedding, label = faces(n=300, d=16, identities=60)
+    distractors = torch.randn(3000, 16, generator=torch.Generator().manual_seed(2))
+    one = cmc_curve(embedding, label, distractors=distractors, ranks=20, block=64)
+    torch.set_num_threads(3)
+    try:
+        assert torch.equal(
+            cmc_curve(embedding, label, distractors=distractors, ranks=20, block=64).rates, one.rates
+        )
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("noise", [0.1, 10.0])
+def test_good_and_poor_models_are_ranked_as_loops_rank_them(noise):
+    """Few entries beat a mate, or most: two ways to count them."""
+    embedding, label = faces(n=60, identities=14)
+    embedding += noise * torch.randn(60, 9, generator=torch.Generator().manual_seed(1))
+    curve = cmc_curve(embedding, label, ranks=20, draws=4, block=16)
+    expected = brute(embedding, label, torch.ones(0, 9), 20, 4, 0)
+    assert curve.rates.tolist() == pytest.approx(expected.tolist(), abs=1e-15)
+
+
 def test_large_galleries_are_screened_and_give_the_rates_of_all_scores(monkeypatch):
     generator = torch.Generator().manual_seed(2)
     embedding, label = faces(n=300, d=16, identities=60)

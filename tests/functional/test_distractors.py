@@ -154,6 +154,23 @@ def test_a_memory_mapped_file_gives_the_scores_of_its_rows(tmp_path):
         search(probe, array.reshape(-1), **asked)
 
 
+@pytest.mark.parametrize("threads", [2, 5])
+def test_the_number_of_threads_changes_no_score_and_no_pair(threads):
+    probe, others = alike(n=40, others=3000)
+    asked = {"sizes": (100, 3000), "depth": 5, "keep": 300, "block": 64}
+    one = search(probe, others, **asked)
+    torch.set_num_threads(threads)
+    try:
+        assert search(probe, others, **asked) == one
+        with torch.inference_mode():
+            assert search(probe.clone(), others.clone(), **asked) == one
+        with pytest.raises(ValueError, match="rows 3000 to 3000: 1 of 1 embedding rows"):
+            search(probe, torch.cat([others, torch.full((1, 12), math.nan)]), **asked)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_a_collapsed_model_is_scored_tile_by_tile():
     probe, others = torch.ones(5, 8), torch.ones(600, 8)
     asked = {"sizes": (600,), "depth": 3, "keep": 7}

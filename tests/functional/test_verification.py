@@ -253,6 +253,21 @@ def test_products_cut_to_bf16_by_a_setting_do_not_reach_the_numbers():
         assert numbers(pair_verification(embedding.requires_grad_(), label, fars=FARS)) == expected
 
 
+@pytest.mark.parametrize("threads", [2, 3])
+def test_the_number_of_threads_changes_no_number_and_stays_as_it_was(threads, never_score_all):
+    embedding, label = crowd("plain")
+    one = pair_verification(embedding, label, fars=FARS)
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            found = pair_verification(embedding.clone(), label.clone(), fars=FARS)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(1)
+    assert numbers(found) == numbers(one)
+    assert (found.auc, found.auc_error) == (one.auc, one.auc_error)
+
+
 @pytest.mark.parametrize("label", [[], [3], [4] * 5, range(5)])
 @pytest.mark.parametrize("exact_rows", [-1, 3000])
 def test_without_pairs_of_one_kind_rates_are_nan_with_a_reason(label, exact_rows, monkeypatch):

@@ -6,6 +6,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from lossbench.functional import verification
 from lossbench.metrics import CMC, VerificationROC
 from tests.metrics.test_metrics import faces, fed
 
@@ -21,6 +22,10 @@ def _worker(rank, folder):
     for metric in (roc, cmc):
         fed(metric, embedding[shard], label[shard], 10)
     result = {"roc": roc.compute(), "cmc": cmc.compute(), "genuine": roc.curve().genuine}
+    # The same rows, screened as large sets are.
+    verification._EXACT_ROWS = -1
+    screened = fed(VerificationROC(fars=(0.1, 0.01)), embedding[shard], label[shard], 10)
+    result["screened"] = screened.compute()
     result["kept"] = sum(len(rows) for rows in roc.embedding)
     torch.save(result, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
@@ -40,6 +45,9 @@ def test_two_processes_with_uneven_shards_give_the_numbers_of_one(results):
     for result in results:
         assert result["roc"] == roc.compute()
         assert torch.equal(result["cmc"], cmc.compute())
+        for name in ("eer", "tar_far_1e_1", "tar_far_1e_2"):
+            assert result["screened"][name] == roc.compute()[name]
+        assert result["screened"]["auc"] == pytest.approx(float(roc.compute()["auc"]), abs=0.005)
         assert result["genuine"] == roc.curve().genuine
 
 

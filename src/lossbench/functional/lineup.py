@@ -17,9 +17,8 @@ from lossbench.functional.threads import in_threads
 _PROBES = 4096
 # Fewer entries than that for each rank asked for, and keeping the best pays no longer.
 _ENTRIES = 64
-
-Entries = tuple[int, Read]
-"""How many, and how to read some of them."""
+# Looking at an entry alone costs about as much as comparing so many in their tile.
+_FEW = 10
 
 
 class Lineup:
@@ -41,7 +40,10 @@ class Lineup:
         self.alone = torch.cat([enrolled[~owner], order[:negative]])
         images = count[several]
         self.identity = torch.arange(len(images), device=label.device).repeat_interleave(images)
-        self.drawn = [self.probe[position] for position in _draw(images, draws, seed)]
+        # (draws, p) bool: which images stand in each draw's gallery.
+        self.drawn = torch.zeros(draws, len(self.probe), dtype=torch.bool, device=label.device)
+        for gallery, place in zip(self.drawn, _draw(images, draws, seed), strict=True):
+            gallery[place] = True
         self.probes = len(self.probe) - len(images)
         self.distractors = negative + len(strangers)
         self.gallery = len(count) + self.distractors
@@ -49,59 +51,78 @@ class Lineup:
     def ranks(self, ranks: int, block: int) -> Tensor:
         """Return (ranks + 2,) int64: probes of all draws by their mate's rank; the last cell is later."""
         found = torch.zeros(ranks + 2, dtype=torch.int64, device=self.probe.device)
-        shared: list[Entries] = [(len(self.strangers), self.strangers.unit)]
-        shared.append((len(self.alone), partial(self._rows, self.alone)))
+        galleries = [self.probe[gallery] for gallery in self.drawn]
         for rows, identity in zip(self.probe.split(_PROBES), self.identity.split(_PROBES), strict=True):
-            mates = torch.stack([gallery[identity] for gallery in self.drawn])
+            mates = torch.stack([gallery[identity] for gallery in galleries])
             score = torch.stack([rescored(self.unit, rows, self.unit, mate) for mate in mates])
-            rank = torch.zeros_like(mates)
-            for entries in shared:
-                rank += self._at_least(rows, score, entries, ranks, block)
-            for draw, gallery in enumerate(self.drawn):
-                # The mate is one of the gallery's entries that score at least the mate.
-                entries = len(gallery), partial(self._rows, gallery)
-                rank[draw] += self._at_least(rows, score[draw : draw + 1], entries, ranks, block)[0]
+            rank = self._at_least(rows, score, len(self.strangers), self.strangers.unit, ranks, block)
+            alone = partial(self._rows, self.alone)
+            rank += self._at_least(rows, score, len(self.alone), alone, ranks, block)
+            # The mate is one of the gallery's entries that score at least the mate.
+            if len(galleries[0]) <= _ENTRIES * ranks:
+                every = partial(self._rows, self.probe)
+                rank += self._count(rows, score, len(self.probe), every, self.drawn, block)
+            else:
+                for gallery, own, at_least in zip(galleries, score, rank, strict=True):
+                    entries = partial(self._rows, gallery)
+                    at_least += self._at_least(rows, own[None], len(gallery), entries, ranks, block)[0]
             # The image drawn into the gallery is no probe of that draw.
             rank = rank.clamp_(max=ranks + 1)[mates != rows]
             found += rank.bincount(minlength=ranks + 2)
         return found
 
-    def _at_least(self, rows: Tensor, score: Tensor, entries: Entries, ranks: int, block: int) -> Tensor:
-        """Return (k, b) int64: the entries scoring at least ``score`` (k, b) with each row.
+    def _at_least(
+        self, rows: Tensor, score: Tensor, count: int, entries: Read, ranks: int, block: int
+    ) -> Tensor:
+        """Return (k, b) int64: of ``count`` entries, those scoring at least ``score`` (k, b) with each row.
 
         Any number above ``ranks`` stands for that or more.
         """
-        count, read = entries
         if count <= _ENTRIES * ranks:
-            return self._count(rows, score, entries, max(min(block, max(len(rows), count)), 1))
+            counted = torch.ones(len(score), count, dtype=torch.bool, device=rows.device)
+            return self._count(rows, score, count, entries, counted, block)
         unit = UnitRows(self.unit.embedding.index_select(0, rows))
         scan = ScreenedScan(unit, score.amin(0), depth=ranks + 1, keep=0, block=block)
-        scan.see(0, count, read)
+        scan.see(0, count, entries)
         return torch.stack([(scan.best >= own.unsqueeze(1)).count_nonzero(1) for own in score])
 
-    def _count(self, rows: Tensor, score: Tensor, entries: Entries, block: int) -> Tensor:
-        left, lowest = self.unit.take(rows), score.amin(0)
-        count, read = entries
+    def _count(
+        self, rows: Tensor, score: Tensor, count: int, entries: Read, counted: Tensor, block: int
+    ) -> Tensor:
+        """Return (k, b) int64: of entries ``counted`` (k, count), those scoring at least ``score`` (k, b)."""
+        left = self.unit.take(rows)
+        block = max(min(block, max(len(rows), count)), 1)
 
         def work(starts: Iterator[int]) -> Tensor:
             rank = torch.zeros(score.shape, dtype=torch.int64, device=rows.device)
             cosine = CosineBlock(block, rows.device)
             for start in starts:
-                unit = read(start, min(start + block, count))
+                unit = entries(start, min(start + block, count))
                 right = unit.take(torch.arange(len(unit.embedding), device=rows.device))
-                for part in torch.arange(len(rows), device=rows.device).split(block):
-                    tile = cosine(left[part[0] : part[-1] + 1], right)
-                    # Most probes beat a whole tile in every draw: the others are compared draw by draw.
-                    beaten = (tile.amax(1) >= lowest[part]).nonzero().flatten()
-                    tile, part = tile[beaten], part[beaten]
-                    for own, at_least in zip(score, rank, strict=True):
-                        at_least[part] += (tile >= own[part].unsqueeze(1)).count_nonzero(1)
+                for first in range(0, len(rows), block):
+                    part = slice(first, first + block)
+                    wanted = counted[:, start : start + block]
+                    _add(rank[:, part], cosine(left[part], right), score[:, part], wanted)
             return rank
 
         return torch.stack(in_threads(work, range(0, count, block), rows.device)).sum(0)
 
     def _rows(self, rows: Tensor, start: int, stop: int) -> UnitRows:
         return UnitRows(self.unit.embedding.index_select(0, rows[start:stop]))
+
+
+def _add(rank: Tensor, tile: Tensor, score: Tensor, counted: Tensor) -> None:
+    """Add to ``rank`` (k, b) the entries of a tile (b, m), ``counted`` (k, m), scoring at least ``score``."""
+    row, column = (tile >= score.amin(0).unsqueeze(1)).nonzero().unbind(1)
+    # Most entries score less than the probe's mates in every draw, unless the model is poor.
+    few = len(row) * _FEW < tile.numel()
+    high = tile[row, column] if few else tile
+    for own, wanted, at_least in zip(score, counted, rank, strict=True):
+        if few:
+            hits = row[(high >= own[row]) & wanted[column]]
+            at_least += hits.bincount(minlength=len(at_least))
+        else:
+            at_least += ((tile >= own.unsqueeze(1)) & wanted).count_nonzero(1)
 
 
 def _draw(images: Tensor, draws: int, seed: int) -> Iterator[Tensor]:

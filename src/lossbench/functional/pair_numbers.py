@@ -24,7 +24,7 @@ from lossbench.functional.roc_summary import (
     thin,
 )
 from lossbench.functional.screened_counts import ScreenedCounts
-from lossbench.functional.screening import float32_products_hold, screening_error
+from lossbench.functional.screening import float32_products_hold, scaling_error, screening_error
 from lossbench.functional.thresholds import allowed
 
 _LARGEST_ERROR = 1e-3
@@ -46,7 +46,8 @@ class PairTask:
     """What is counted: genuine scores (g,), impostors, and what is asked of them."""
 
     unit: UnitRows
-    grid: PairGrid
+    label: Tensor
+    block: int
     genuine: Tensor
     impostors: int
     fars: Sequence[float]
@@ -57,8 +58,8 @@ class PairTask:
 def scored(task: PairTask) -> PairNumbers:
     """Score every pair by the definition."""
     counts = RocCounts(task.genuine)
-    hardest = Hardest(task.hardest, len(task.grid.order), task.genuine.device, largest=True)
-    count_impostors(task.unit, task.grid, counts, hardest)
+    hardest = Hardest(task.hardest, len(task.label), task.label.device, largest=True)
+    count_impostors(task.unit, PairGrid(task.label, task.block), counts, hardest)
     curve = counts.curve()
     rates = [tar_at_far(curve, far) for far in task.fars]
     area, line = area_under_curve(curve), thin(curve, task.points)
@@ -67,13 +68,14 @@ def scored(task: PairTask) -> PairNumbers:
 
 def screened(task: PairTask) -> PairNumbers:
     """Screen the impostor pairs; raises UnsettledError where that cannot tell."""
-    error = screening_error(task.unit.embedding.shape[1])
+    columns = task.unit.embedding.shape[1]
+    error = screening_error(columns) + 2 * scaling_error(columns)
     genuine, impostors = RocCounts(task.genuine).curve(), task.impostors
     if not genuine.genuine or not impostors or error > _LARGEST_ERROR:
         raise UnsettledError
     if not float32_products_hold(task.genuine.device):
         raise UnsettledError
-    screen = PairScreen(task.unit, task.grid)
+    screen = PairScreen(task.unit, task.label, task.block)
     watched = watched_cells(
         screen.sample(),
         genuine.thresholds,

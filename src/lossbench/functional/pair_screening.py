@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lossbench.functional.cosine import UnitRows
-from lossbench.functional.pairs import PairGrid
+from lossbench.functional.screening import scaled
 from lossbench.functional.threads import in_threads
 
 CELLS = 2**16
@@ -21,6 +21,8 @@ _SLACK = 2.0**-6
 _EXCLUDED, _LOWEST = -1.02, 400
 _SAMPLE = 64
 _TAKEN = 4096
+_DIAGONAL = 256
+_WORD = 8
 
 
 class UnsettledError(Exception):
@@ -65,14 +67,16 @@ def span(low: float, high: float) -> tuple[int, int]:
 class PairScreen:
     """The float32 unit rows (n, d) of a labelled set, sorted by label."""
 
-    def __init__(self, unit: UnitRows, grid: PairGrid) -> None:
-        self.grid = grid
-        self.rows = torch.empty(unit.embedding.shape, dtype=torch.float32, device=grid.label.device)
+    def __init__(self, unit: UnitRows, label: Tensor, block: int) -> None:
+        """``block``: rows and columns of one tile."""
+        self.label, self.order = label.sort(stable=True)
+        self.block = min(block, max(len(label), 1))
+        self.rows = torch.empty(unit.embedding.shape, dtype=torch.float32, device=label.device)
 
         def work(starts: Iterator[int]) -> None:
             for start in starts:
                 part = slice(start, start + _TAKEN)
-                self.rows[part] = unit.take(grid.order[part])
+                self.rows[part] = scaled(unit, self.order[part])
 
         in_threads(work, range(0, len(self.rows), _TAKEN), self.rows.device)
 
@@ -85,7 +89,7 @@ class PairScreen:
         def work(pieces: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
             tile = _Tile(_SAMPLE * size * size, self.rows.device)
             for rows, columns in pieces:
-                impostor = self.grid.label[rows].unsqueeze(2) != self.grid.label[columns].unsqueeze(1)
+                impostor = self.label[rows].unsqueeze(2) != self.label[columns].unsqueeze(1)
                 tile.count(self.rows[rows], self.rows[columns], impostor)
             return tile.cells
 
@@ -95,24 +99,43 @@ class PairScreen:
 
     def scan(self, watched: Tensor) -> Screened:
         """Count every impostor pair, and keep those in the cells ``watched`` (CELLS,) bool."""
-        block, blocks = self.grid.block, self.rows.split(self.grid.block)
 
-        def work(pieces: Iterator[tuple[int, int, bool]]) -> tuple[Tensor, list[Tensor]]:
-            tile, kept = _Tile(block * block, self.rows.device), []
-            for i, j, mixed in pieces:
-                impostor = self.grid.wanted(i, j, genuine=False) if mixed else None
-                score, cell = tile.count(blocks[i], blocks[j], impostor)
-                found = torch.index_select(watched, 0, cell, out=tile.kept[: len(cell)]).nonzero().flatten()
-                row = found.div(len(blocks[j]), rounding_mode="floor")
-                column = found - row * len(blocks[j])
-                kept.append((score[found], cell[found], row + i * block, column + j * block))
+        def work(pieces: Iterator[tuple[slice, slice, bool]]) -> tuple[Tensor, list[Tensor]]:
+            tile, kept = _Tile(self.block**2, self.rows.device), []
+            for rows, columns, mixed in pieces:
+                impostor = self._impostors(rows, columns) if mixed else None
+                score, cell = tile.count(self.rows[rows], self.rows[columns], impostor)
+                found = tile.find(watched, cell)
+                row = found.div(columns.stop - columns.start, rounding_mode="floor")
+                column = found - row * (columns.stop - columns.start) + columns.start
+                kept.append((score[found], cell[found], row + rows.start, column))
             empty = torch.zeros(0, dtype=torch.int64, device=watched.device)
             kept.append((tile.score[:0], tile.cell[:0], empty, empty))
             return tile.cells, [torch.cat(parts) for parts in zip(*kept, strict=True)]
 
-        found = in_threads(work, list(self.grid.tiles()), watched.device)
+        found = in_threads(work, list(self._tiles()), watched.device)
         kept = [torch.cat(parts) for parts in zip(*(kept for _, kept in found), strict=True)]
         return Screened(torch.stack([cells for cells, _ in found]).sum(0), watched, *kept)
+
+    def _tiles(self) -> Iterator[tuple[slice, slice, bool]]:
+        """Yield rows and columns that cover the upper triangle, and whether not all are impostor pairs."""
+        whole, label = _blocks(0, len(self.rows), self.block), self.label.tolist()
+        blocks = [_blocks(part.start, part.stop, _DIAGONAL) for part in whole]
+        for i, own in enumerate(blocks):
+            # Half of a tile on the diagonal is not wanted: small ones leave less of it.
+            for j, rows in enumerate(own):
+                yield from ((rows, columns, True) for columns in own[j:])
+            for columns in whole[i + 1 :]:
+                # Sorted by label: genuine are pairs of the last row's identity, if it reaches the columns.
+                yield whole[i], columns, label[whole[i].stop - 1] == label[columns.start]
+
+    def _impostors(self, rows: slice, columns: slice) -> Tensor:
+        impostor = self.label[rows].unsqueeze(1) != self.label[columns]
+        return impostor.triu_(1) if rows == columns else impostor
+
+
+def _blocks(start: int, stop: int, size: int) -> list[slice]:
+    return [slice(first, min(first + size, stop)) for first in range(start, stop, size)]
 
 
 class _Tile:
@@ -122,7 +145,7 @@ class _Tile:
         self.cells = torch.zeros(CELLS, dtype=torch.int64, device=device)
         self.score = torch.empty(size, dtype=torch.float32, device=device)
         self.cell = torch.empty(size, dtype=torch.int32, device=device)
-        self.kept = torch.empty(size, dtype=torch.bool, device=device)
+        self._kept = torch.zeros(-(-size // _WORD) * _WORD, dtype=torch.bool, device=device)
         self._place = torch.empty(size, dtype=torch.float32, device=device)
         self._offset = torch.tensor(_OFFSET, device=device)
 
@@ -142,6 +165,17 @@ class _Tile:
         self.cells[:_LOWEST] = 0
         return score.view(size), cell
 
+    def find(self, watched: Tensor, cell: Tensor) -> Tensor:
+        """Return the places in ``cell`` (k,) of the cells ``watched``."""
+        kept = self._kept[: -(-len(cell) // _WORD) * _WORD]
+        torch.index_select(watched, 0, cell, out=kept[: len(cell)])
+        kept[len(cell) :] = False
+        # Few are: eight at a time are passed over as one number.
+        words = kept.view(torch.int64).nonzero().flatten()
+        word, byte = kept.view(-1, _WORD).index_select(0, words).nonzero().unbind(1)
+        return words.index_select(0, word).mul_(_WORD).add_(byte)
+
     def _multiply(self, left: Tensor, right: Tensor) -> Tensor:
         shape = *left.shape[:-1], right.shape[-2]
-        return torch.matmul(left, right.mT, out=self.score[: math.prod(shape)].view(shape))
+        score = self.score[: math.prod(shape)].view(shape)
+        return (torch.bmm if left.ndim == 3 else torch.mm)(left, right.mT, out=score)

@@ -20,7 +20,7 @@ from lossbench.functional.pair_screening import (
     place,
     span,
 )
-from lossbench.functional.screening import rescored, screening_error
+from lossbench.functional.screening import rescored, scaling_error, screening_error
 from lossbench.functional.threads import in_threads
 
 _PAIRS = 1024
@@ -37,7 +37,7 @@ class ScreenedCounts:
 
     def __init__(self, unit: UnitRows, screen: PairScreen, seen: Screened, error: float) -> None:
         """``error``: bound of a tile's score."""
-        self.seen, self.unit, self.order, self.error = seen, unit, screen.grid.order, error
+        self.seen, self.unit, self.order, self.error = seen, unit, screen.order, error
         self.rows = screen.rows
         self.from_cell = [*seen.cells.flip(0).cumsum(0).flip(0).tolist(), 0]
         self.unkept = [0, *torch.where(seen.watched, 0, seen.cells).cumsum(0).tolist()]
@@ -146,7 +146,7 @@ class Band:
         kept, columns = self._kept[pairs], rows.shape[1]
         width = next(w for w in range(math.isqrt(max(columns, 1)), 0, -1) if columns % w == 0)
         # Sums of sums: a term is rounded as often as both are long, not as often as a row is.
-        radius = screening_error(width + columns // width)
+        radius = screening_error(width + columns // width) + 2 * scaling_error(columns)
         value = self._value.new_empty(len(pairs))
 
         def work(starts: Iterator[int]) -> None:

@@ -46,6 +46,16 @@ def scaling_error(columns: int) -> float:
     return (3 * _U + 2.0**-27 * math.sqrt(columns)) * (1 + 2**-12)
 
 
+def scaled(unit: UnitRows, index: Tensor | None = None) -> Tensor:
+    """Return all rows, or rows ``index`` (b,), at unit length in float32: see ``scaling_error``."""
+    rows, norm = unit.embedding, unit.grain * 2.0**26
+    if index is not None:
+        rows, norm = rows.index_select(0, index), norm.index_select(0, index)
+    if rows.dtype == torch.float64 or not bool(((norm > 2.0**-100) & (norm < 2.0**100)).all()):
+        return (rows.double() / norm).float()
+    return rows.float() * norm.reciprocal().float()
+
+
 def float32_products_hold(device: torch.device) -> bool:
     """Whether float32 products keep float32 now: settings may let them round their input to bf16 or TF32."""
     rows = torch.full((256, 256), 1 + 2.0**-12, device=device)

@@ -13,6 +13,7 @@ from lossbench.functional.screening import (
     bf16_error,
     bf16_products_hold,
     float32_products_hold,
+    scaled,
     scaling_error,
     screening_error,
 )
@@ -81,11 +82,3 @@ class TileScreen:
             return limit.unsqueeze(1) if bool((limit > 0).all()) else None
         rounded = low.float()
         return torch.nextafter(rounded, torch.full_like(rounded, -math.inf)).unsqueeze(1)
-
-
-def scaled(unit: UnitRows) -> Tensor:
-    """Return the rows float32 at unit length, within ``scaling_error`` of their fixed-point vectors."""
-    norm = unit.grain * 2.0**26
-    if unit.embedding.dtype == torch.float64 or not bool(((norm > 2.0**-100) & (norm < 2.0**100)).all()):
-        return (unit.embedding.double() / norm).float()
-    return unit.embedding.float() * norm.reciprocal().float()

@@ -15,7 +15,7 @@ from lossbench.functional.genuine import GenuinePairs
 from lossbench.functional.hardest import HardPairs
 from lossbench.functional.pair_numbers import PairNumbers, PairTask, scored, screened
 from lossbench.functional.pair_screening import UnsettledError
-from lossbench.functional.pairs import PairGrid, check_pairs
+from lossbench.functional.pairs import check_pairs
 from lossbench.functional.roc import undefined
 from lossbench.functional.roc_summary import FARS, RocPoints, TarAtFar
 from lossbench.functional.threads import own_threads
@@ -98,7 +98,7 @@ def pair_verification(
     unit = UnitRows(embedding)
     with own_threads():
         genuine = GenuinePairs(unit, label, hardest)
-    task = PairTask(unit, PairGrid(label, block), genuine.score, genuine.impostors, fars, hardest, points)
+    task = PairTask(unit, label, block, genuine.score, genuine.impostors, fars, hardest, points)
     with torch.autocast(embedding.device.type, enabled=False):
         found = _numbers(task)
     return PairVerification(
@@ -113,7 +113,7 @@ def pair_verification(
 
 
 def _numbers(task: PairTask) -> PairNumbers:
-    if len(task.grid.order) > _EXACT_ROWS:
+    if len(task.label) > _EXACT_ROWS:
         try:
             with own_threads():
                 return screened(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -17,14 +18,15 @@ def identification(
     embedding: Tensor,
     label: Tensor,
     *,
-    distractors: Tensor | None = None,
+    distractors: Any = None,
     ranks: Sequence[int] = (1, 5, 10, 20, 50, 100),
     draws: int = 10,
     seed: int = 0,
 ) -> Evaluation:
     """Return cmc_* at each rank, mean over draws of one gallery image per identity.
 
-    embedding: (n, d). label: (n,) integers, negative for distractors. distractors: (m, d) more of them.
+    embedding: (n, d). label: (n,) integers, negative for distractors. distractors: (m, d) more of them,
+    a tensor or a numpy array, memory-mapped where it does not fit into memory.
 
     details: gallery (entries), probes (of each draw), distractors, draws, seed. curves: cmc_rank, cmc_rate
     at ranks 1 .. 100 or the largest asked for. Undefined where no identity has two images; a rank as large

@@ -2,7 +2,13 @@ import pytest
 import torch
 
 from lossbench.functional.cosine import CosineBlock, UnitRows
-from lossbench.functional.screening import float32_products_hold, rescored, screening_error
+from lossbench.functional.screening import (
+    float32_products_hold,
+    rescored,
+    scaled,
+    scaling_error,
+    screening_error,
+)
 
 
 def exact(rows):
@@ -66,3 +72,16 @@ def test_pairs_are_scored_by_the_definition():
     assert torch.equal(
         rescored(UnitRows(rows), first, UnitRows(rows), first.flip(0)), score[first, first.flip(0)]
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("d", [1, 3, 512])
+def test_scaled_rows_are_within_their_bound_of_the_fixed_point_vectors(dtype, d):
+    rows = torch.randn(200, d, generator=torch.Generator().manual_seed(0)).to(dtype)
+    rows[:50] *= torch.logspace(-3, 3, 50).to(dtype).unsqueeze(1)
+    rows[50] = 0
+    unit = UnitRows(rows)
+    every = torch.arange(200)
+    distance = (scaled(unit, every).double() - unit.take(every)).norm(dim=1)
+    assert distance.max() <= scaling_error(d)
+    assert torch.equal(scaled(unit), scaled(unit, every))

@@ -8,11 +8,15 @@ pairs therefore tie exactly, and no setting of TF32 or autocast reaches the scor
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
+from lossbench.functional.threads import in_threads
+
 _UNIT = 2.0**26
-_NORM_ROWS = 4096
+_NORM_ROWS = 2048
 
 
 def check_rows(embedding: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,8 +56,14 @@ class UnitRows:
 
     def __init__(self, embedding: Tensor) -> None:
         self.embedding = embedding
-        norms = [torch.linalg.vector_norm(rows.double(), dim=1) for rows in embedding.split(_NORM_ROWS)]
-        norm = torch.cat(norms)
+        norm = torch.empty(len(embedding), dtype=torch.float64, device=embedding.device)
+
+        def work(starts: Iterator[int]) -> None:
+            for start in starts:
+                rows = embedding[start : start + _NORM_ROWS]
+                norm[start : start + _NORM_ROWS] = torch.linalg.vector_norm(rows.double(), dim=1)
+
+        in_threads(work, range(0, len(embedding), _NORM_ROWS), embedding.device)
         broken = int((~norm.isfinite()).sum())
         if broken:
             raise ValueError(

@@ -10,6 +10,7 @@ from torch import Tensor
 from lossbench.functional.cosine import CosineBlock, UnitRows, check_rows
 from lossbench.functional.hardest import Hardest
 from lossbench.functional.roc import RocCounts, RocCurve
+from lossbench.functional.threads import in_threads, own_threads
 from lossbench.validate import check_range
 
 
@@ -35,7 +36,8 @@ def pair_roc(embedding: Tensor, label: Tensor, *, block: int = 1024) -> RocCurve
     unit, grid = UnitRows(embedding), PairGrid(label, block)
     scores = [tile[grid.wanted(i, j, genuine=True)] for i, j, tile in grid.mixed(unit)]
     counts = RocCounts(torch.cat([embedding.new_zeros(0, dtype=torch.float32), *scores]))
-    count_impostors(unit, grid, counts)
+    with own_threads():
+        count_impostors(unit, grid, counts)
     return counts.curve()
 
 
@@ -90,12 +92,17 @@ def count_impostors(
     unit: UnitRows, grid: PairGrid, counts: RocCounts, hardest: Hardest | None = None
 ) -> None:
     """Score every impostor pair by the definition and hand it to ``counts``, and to ``hardest``."""
-    cosine = CosineBlock(grid.block, grid.label.device)
-    for i, j, mixed in grid.tiles():
-        if j == i:
-            left = unit.take(grid.rows[i])
-        tile = cosine(left, left if j == i else unit.take(grid.rows[j]))
-        wanted = grid.wanted(i, j, genuine=False) if mixed else None
-        counts.add(tile.flatten() if wanted is None else tile[wanted])
-        if hardest is not None:
-            hardest.add(tile, grid.rows[i], grid.rows[j], wanted)
+
+    def work(tiles: Iterator[tuple[int, int, bool]]) -> None:
+        cosine = CosineBlock(grid.block, grid.label.device)
+        own, left = -1, grid.label
+        for i, j, mixed in tiles:
+            if i != own:
+                own, left = i, unit.take(grid.rows[i])
+            tile = cosine(left, left if j == i else unit.take(grid.rows[j]))
+            wanted = grid.wanted(i, j, genuine=False) if mixed else None
+            counts.add(tile.flatten() if wanted is None else tile[wanted])
+            if hardest is not None:
+                hardest.add(tile, grid.rows[i], grid.rows[j], wanted)
+
+    in_threads(work, list(grid.tiles()), grid.label.device)

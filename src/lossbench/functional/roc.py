@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -67,13 +68,15 @@ class RocCounts:
         self._limits = torch.stack([self._thresholds, above], dim=1).flatten()
         self._cells = torch.zeros(len(self._limits) + 1, dtype=torch.int64, device=genuine.device)
         self._impostors = 0
+        self._lock = Lock()
 
     def add(self, impostor: Tensor) -> None:
-        """Count impostor scores (b,)."""
+        """Count impostor scores (b,), from any thread."""
         cell = torch.searchsorted(self._limits, impostor, right=True, out_int32=True)
         one = torch.ones((), dtype=torch.int64, device=impostor.device)
-        self._cells.index_add_(0, cell, one.expand(len(cell)))
-        self._impostors += len(impostor)
+        with self._lock:
+            self._cells.index_add_(0, cell, one.expand(len(cell)))
+            self._impostors += len(impostor)
 
     def curve(self) -> RocCurve:
         """Return the curve of what was counted; nothing can be added afterwards."""

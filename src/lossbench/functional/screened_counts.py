@@ -56,20 +56,16 @@ class ScreenedCounts:
 
         low = bisect_left(points, True, key=lambda point: bounded(point, 0))
         high = bisect_left(points, True, low, key=lambda point: bounded(point, 1))
-        found = low
+        # The answer is the point before ``low``, or one of those from there on.
+        first = low - 1 if 0 < low < high and at[low - 1] - at[low] < 2 * self.error else low
         if low < high:
-            band = Band(self, at[high - 1], at[low])
-            # Tile scores tell where to look: few pairs are open at the two thresholds next to the answer.
-            found = bisect_left(points, True, low, high, key=lambda p: refused(p, *band.count(at[p])))
-            while found < high and not band.refused(found, at[found], refused):
-                found += 1
-            while found > low and band.refused(found - 1, at[found - 1], refused):
-                found -= 1
-        if found == 0:
+            band = Band(self, at[high - 1], at[first])
+            low = band.first_refused(at, low, high, refused)
+        if low == 0:
             return -1, 0, 0
-        if found == low:
+        if low <= first:
             band = Band(self, at[low - 1], at[low - 1])
-        return found - 1, *band.settled(at[found - 1])
+        return low - 1, *band.settled(at[low - 1])
 
     def hardest(self, count: int) -> HardPairs:
         """Return the ``count`` impostor pairs of the highest scores."""
@@ -114,8 +110,18 @@ class Band:
         self._value = counts.seen.score[self._kept].double()
         self._radius = torch.full_like(self._value, counts.error)
 
-    def refused(self, point: int, threshold: float, refused: Refused) -> bool:
-        """Whether a point of the range is refused, by bounds of its counts where they tell."""
+    def first_refused(self, at: Sequence[float], low: int, high: int, refused: Refused) -> int:
+        """Return the first point of low .. high - 1 that is refused, or ``high``."""
+        # Tile scores tell where to look: few pairs are open at the two thresholds next to the answer.
+        found = bisect_left(range(high), True, low, key=lambda p: refused(p, *self.count(at[p])))
+        while found < high and not self._refused(found, at[found], refused):
+            found += 1
+        while found > low and self._refused(found - 1, at[found - 1], refused):
+            found -= 1
+        return found
+
+    def _refused(self, point: int, threshold: float, refused: Refused) -> bool:
+        """Whether a point is refused, by bounds of its counts where they tell."""
         least = self._higher + int((self._value > threshold + self._radius).sum())
         most = self._higher + int((self._value >= threshold - self._radius).sum())
         if refused(point, least, least) == (answer := refused(point, most, most)):

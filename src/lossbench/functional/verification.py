@@ -95,14 +95,14 @@ def pair_verification(
     for name, value, low in (("hardest", hardest, 0), ("points", points, 3), ("block", block, 1)):
         check_range(name, value, low=low, integer=True)
     embedding, label = check_pairs(embedding, label)
-    unit = UnitRows(embedding)
-    with own_threads():
+    with torch.autocast(embedding.device.type, enabled=False), own_threads():
+        unit = UnitRows(embedding)
         genuine = GenuinePairs(unit, label, hardest)
-    task = PairTask(unit, label, block, genuine.score, genuine.impostors, fars, hardest, points)
-    with torch.autocast(embedding.device.type, enabled=False):
+        task = PairTask(unit, label, block, genuine.score, genuine.impostors, fars, hardest, points)
         found = _numbers(task)
+        told = [_point(far, rate, genuine) for far, rate in zip(fars, found.rates, strict=True)]
     return PairVerification(
-        tuple(_point(far, rate, genuine) for far, rate in zip(fars, found.rates, strict=True)),
+        tuple(told),
         *found[1:-1],
         len(genuine.score),
         genuine.impostors,
@@ -115,8 +115,7 @@ def pair_verification(
 def _numbers(task: PairTask) -> PairNumbers:
     if len(task.label) > _EXACT_ROWS:
         try:
-            with own_threads():
-                return screened(task)
+            return screened(task)
         except UnsettledError:
             pass
     return scored(task)

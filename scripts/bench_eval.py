@@ -2,34 +2,26 @@
 
 Two tasks on random unit vectors with planted identities: few probes among very many distractors (rank rates
 and VR at a FAR of 1e-6), and all pairs of one labelled set. Both sides take turns in one run; ratios are
-medians over the turns. Then other libraries at sizes that they can hold: what they compute is in the line.
-Ratios only mean something on an idle machine. About 5 minutes on two cores, 1 with --quick, 5 GB of memory,
+medians over the turns. Then other libraries on the same labelled set: what they compute is in the line.
+Ratios only mean something on an idle machine. About 7 minutes on two cores, 1 with --quick, 8 GB of memory,
 no download. `--out FILE` writes the table as Markdown.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import shlex
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
+from measured import CPU, Row, beside, extra_memory, run, turns
 from sklearn.metrics import roc_curve as sklearn_roc
 from torch import Tensor
 from torchmetrics.functional.classification import binary_roc
 
-from lossbench.environment import environment, peak_memory_mb, reset_peak_memory
 from lossbench.functional import cmc_curve, pair_roc, pair_verification
 from lossbench.functional.screening import bf16_products_hold
 from lossbench.protocols import megaface
@@ -46,24 +38,11 @@ try:
 except ModuleNotFoundError:
     AccuracyCalculator = None
 
-CPU = torch.device("cpu")
 COLUMNS = 512
 # Probes, their identities and distractors of MegaFace; images and identities of LFW.
 PROBES, PROBE_IDENTITIES, DISTRACTORS = 3530, 80, 1_000_000
 ROWS, IDENTITIES = 13_233, 5749
 FAR = 1e-6
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; required: the bound, as text, and whether it was met."""
-
-    what: str
-    measured: str
-    beside: str = ""
-    ratio: str = ""
-    required: str = ""
-    met: bool | None = None
 
 
 def planted(rows: int, identities: int, noise: float) -> tuple[Tensor, Tensor]:
@@ -86,25 +65,6 @@ def strangers(rows: int) -> Tensor:
 def plain_blocks(probe: Tensor, distractors: Tensor) -> None:
     for part in distractors.split(8192):
         probe @ part.T
-
-
-def turns(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each side in each turn; the first turn is left out."""
-    taken: dict[str, list[float]] = {side: [] for side in sides}
-    for turn in range(rounds + 1):
-        for side, function in sides.items():
-            started = time.perf_counter()
-            function()
-            if turn:
-                taken[side].append(time.perf_counter() - started)
-    return taken
-
-
-def beside(what: str, ours: Sequence[float], other: Sequence[float], most: float | None = None) -> Row:
-    ratios = [one / two for one, two in zip(ours, other, strict=True)]
-    low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
-    cells = f"{median(ours):.2f}", f"{median(other):.2f}", f"{middle:.2f} ({low:.2f} to {high:.2f})"
-    return Row(what, *cells, f"<= {most}" if most else "", middle <= most if most else None)
 
 
 def distractors(quick: bool) -> Iterator[Row]:
@@ -143,8 +103,7 @@ def distractor_memory(count: int, threads: int) -> float:
     probe, label = planted(PROBES, PROBE_IDENTITIES, 1.5)
     others = strangers(count)
     megaface(probe[:200], label[:200], others[:4096], cleaned=False)
-    run = partial(megaface, probe, label, others, cleaned=False, fars=(FAR,))
-    return extra_memory(run)
+    return extra_memory(partial(megaface, probe, label, others, cleaned=False, fars=(FAR,)))
 
 
 def in_float32(count: int, threads: int) -> tuple[list[float], list[float]]:
@@ -158,13 +117,6 @@ def in_float32(count: int, threads: int) -> tuple[list[float], list[float]]:
     ours = partial(megaface, probe, label, others, cleaned=False, fars=(1e-5,), sizes=(count,))
     taken = turns({"ours": ours, "plain": partial(plain_blocks, probe, others)}, 3)
     return taken["ours"], taken["plain"]
-
-
-def extra_memory(run: Callable[[], Any]) -> float:
-    before = float(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
-    reset_peak_memory()
-    run()
-    return peak_memory_mb(CPU) - before
 
 
 def pairs(quick: bool) -> Iterator[Row]:
@@ -193,91 +145,92 @@ def pair_memory(rows: int, threads: int) -> float:
 
 
 def others(quick: bool) -> Iterator[Row]:
-    """Other libraries; scores are made by the plain product, in their time."""
-    rows = 2000 if quick else 4000
-    embedding, label = planted(rows, rows // 4, 2.0)
-    first, second = torch.triu_indices(rows, rows, 1)
-    same = label[first] == label[second]
-
-    def scores() -> Tensor:
-        return (embedding @ embedding.T)[first, second]
-
-    sides: dict[str, Callable[[], Any]] = {
-        "ours": partial(pair_verification, embedding, label),
-        "torchmetrics' exact binary_roc": lambda: binary_roc((scores() + 1) / 2, same.long()),
-        "scikit-learn's roc_curve": lambda: sklearn_roc(same, scores(), drop_intermediate=False),
-    }
-    taken = turns(sides, 3)
-    for side in list(sides)[1:]:
-        line = f"pair_verification beside {side}, all pairs of {rows:,} rows, s"
-        yield beside(line, taken["ours"], taken[side])
-    yield from neighbours(embedding, label)
+    """Other libraries on the same rows, each in a process of its own; the product is in their time."""
+    rows = ROWS // 4 if quick else ROWS
+    what, plain = f"all pairs of {rows:,} x {COLUMNS}, beside the plain product", None
+    for name in LIBRARIES:
+        with get_context("spawn").Pool(1) as pool:
+            taken, extra = pool.apply(alone, (name, rows, torch.get_num_threads()))
+        plain = plain or taken
+        if taken is None:
+            yield Row(f"{name}: not installed", "")
+        else:
+            yield beside(f"{what}: {name}, s", taken, plain)
+            yield Row(f"{what}: {name}, extra memory, MB", f"{extra:.0f}")
 
 
-def neighbours(embedding: Tensor, label: Tensor) -> Iterator[Row]:
-    what = f"cmc_curve, 10 galleries, beside %s (each row's nearest other row), {len(label):,} rows, s"
-    ours: Callable[[], Any] = partial(cmc_curve, embedding, label, ranks=10)
-    name = "pytorch-metric-learning's AccuracyCalculator"
+def alone(name: str, rows: int, threads: int) -> tuple[list[float] | None, float]:
+    """Seconds in two turns, and megabytes above the input."""
+    torch.set_num_threads(threads)
+    function = LIBRARIES[name]
+    embedding, label = planted(rows, IDENTITIES * rows // ROWS, 1.5)
+    if not function(embedding[:500], label[:500]):
+        return None, 0.0
+    taken: list[float] = []
+    extra = extra_memory(lambda: taken.extend(turns({"": partial(function, embedding, label)}, 2)[""]))
+    return taken, extra
+
+
+def plain_product(embedding: Tensor, label: Tensor) -> bool:
+    embedding @ embedding.T
+    return True
+
+
+def ours_pairs(embedding: Tensor, label: Tensor) -> bool:
+    pair_verification(embedding, label)
+    return True
+
+
+def ours_cmc(embedding: Tensor, label: Tensor) -> bool:
+    cmc_curve(embedding, label, ranks=10)
+    return True
+
+
+def all_scores(embedding: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    first, second = torch.triu_indices(len(label), len(label), 1)
+    return (embedding @ embedding.T)[first, second], label[first] == label[second]
+
+
+def torchmetrics_roc(embedding: Tensor, label: Tensor) -> bool:
+    score, same = all_scores(embedding, label)
+    binary_roc(score.add_(1).div_(2), same.long())
+    return True
+
+
+def sklearn_curve(embedding: Tensor, label: Tensor) -> bool:
+    score, same = all_scores(embedding, label)
+    sklearn_roc(same.numpy(), score.numpy(), drop_intermediate=False)
+    return True
+
+
+def pml_accuracy(embedding: Tensor, label: Tensor) -> bool:
     if AccuracyCalculator is None:
-        yield Row(what % name, "", "not installed")
-    else:
-        search = CustomKNN(CosineSimilarity(), batch_size=1024)
-        calculator = AccuracyCalculator(include=("precision_at_1",), k=1, knn_func=search)
-        taken = turns({"ours": ours, "other": partial(calculator.get_accuracy, embedding, label)}, 3)
-        yield beside(what % name, taken["ours"], taken["other"])
+        return False
+    search = CustomKNN(CosineSimilarity(), batch_size=1024)
+    AccuracyCalculator(include=("precision_at_1",), k=1, knn_func=search).get_accuracy(embedding, label)
+    return True
+
+
+def faiss_flat(embedding: Tensor, label: Tensor) -> bool:
     if faiss is None:
-        yield Row(what % "faiss", "", "not installed")
-    else:
+        return False
+    index = faiss.IndexFlatIP(embedding.shape[1])
+    index.add(embedding.numpy())
+    index.search(embedding.numpy(), 2)
+    return True
 
-        def flat() -> None:
-            index = faiss.IndexFlatIP(embedding.shape[1])
-            index.add(embedding.numpy())
-            index.search(embedding.numpy(), 2)
 
-        taken = turns({"ours": ours, "other": flat}, 3)
-        yield beside(what % "faiss' IndexFlatIP", taken["ours"], taken["other"])
-
+LIBRARIES = {
+    "the plain product": plain_product,
+    "pair_verification": ours_pairs,
+    "torchmetrics' exact binary_roc": torchmetrics_roc,
+    "scikit-learn's roc_curve": sklearn_curve,
+    "cmc_curve, ranks 1 to 10 in 10 galleries": ours_cmc,
+    "pytorch-metric-learning's AccuracyCalculator, precision@1": pml_accuracy,
+    "faiss' IndexFlatIP, each row's nearest other row": faiss_flat,
+}
 
 PARTS = {"pairs": pairs, "distractors": distractors, "others": others}
 
-
-def markdown(rows: Sequence[Row], load: tuple[float, ...]) -> str:
-    facts = environment(CPU, "as stated")
-    head = (
-        f"`{shlex.join(['python', *sys.argv])}` on {facts['cpu']}, {facts['threads']} threads, torch "
-        f"{facts['torch']}, commit {facts['commit']}; load {load[0]:.1f} at the start, "
-        f"{os.getloadavg()[0]:.1f} at the end. Medians over turns; in brackets the quartiles of the ratio."
-    )
-    lines = ["| what | measured | beside | ratio | required | met |", "|---|---:|---:|---:|---|---|"]
-    for row in rows:
-        met = {True: "yes", False: "NO", None: ""}[row.met]
-        lines.append(f"| {row.what} | {row.measured} | {row.beside} | {row.ratio} | {row.required} | {met} |")
-    return "\n".join(["# What exact evaluation costs", "", head, "", *lines, ""])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer turns")
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts to run")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
-    parser.add_argument("--out", type=Path, help="Markdown file to write")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    load, rows = os.getloadavg(), []
-    for part in options.only:
-        for row in PARTS[part](options.quick):
-            rows.append(row)
-            missed = "MISSED" * (row.met is False)
-            cells = (row.what, row.measured, row.beside, row.ratio, row.required, missed)
-            print("  ".join(cell for cell in cells if cell), flush=True)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(markdown(rows, load), encoding="utf-8")
-        print(f"wrote {options.out}")
-    sys.exit(any(row.met is False for row in rows))
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, "What exact evaluation costs", PARTS)

@@ -7,7 +7,6 @@ download. `--out FILE` writes the table as Markdown.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -26,6 +25,7 @@ from typing import Any
 import hydra
 import numpy as np
 import torch
+from measured import CPU, Row, run
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -34,27 +34,14 @@ from lossbench import build
 from lossbench.augment import Augment
 from lossbench.config import conf_dir
 from lossbench.datasets import Dataset, Split
-from lossbench.environment import environment, peak_memory_mb, reset_peak_memory
+from lossbench.environment import peak_memory_mb, reset_peak_memory
 from lossbench.functional import pair_roc
 from lossbench.lightning.datamodule import Batches, DeviceData, InMemory, centre, to_float
 from lossbench.lightning.fit import fit
 from lossbench.lightning.history import HistoryLogger
 from lossbench.schedules import warmup_cosine
 
-CPU = torch.device("cpu")
 LOG_EVERY = 50
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; required: the bound on ``ratio``, as text, and whether it was met."""
-
-    what: str
-    measured: str
-    beside: str = ""
-    ratio: str = ""
-    required: str = ""
-    met: bool | None = None
 
 
 class BareLoop:
@@ -381,46 +368,5 @@ PARTS = {
 }
 
 
-def markdown(rows: Sequence[Row], load: tuple[float, ...]) -> str:
-    facts = environment(CPU, "as stated")
-    head = (
-        f"{facts['cpu']}, {facts['threads']} threads, torch {facts['torch']}, "
-        f"pytorch-lightning {facts['pytorch_lightning']}, commit {facts['commit']}; "
-        f"load {load[0]:.1f} at the start, {os.getloadavg()[0]:.1f} at the end. "
-        "Medians; in brackets the quartiles of the ratio over all turns."
-    )
-    lines = ["| what | measured | beside | ratio | required | met |", "|---|---:|---:|---:|---|---|"]
-    for row in rows:
-        met = {True: "yes", False: "NO", None: ""}[row.met]
-        lines.append(f"| {row.what} | {row.measured} | {row.beside} | {row.ratio} | {row.required} | {met} |")
-    return "\n".join(["# What training costs", "", head, "", *lines, ""])
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer turns: rougher numbers, sooner")
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="parts to run")
-    parser.add_argument(
-        "--threads", type=int, default=torch.get_num_threads(), help="of torch; 1 on a busy machine"
-    )
-    parser.add_argument("--out", type=Path, help="Markdown file to write")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    load, rows = os.getloadavg(), []
-    for part in options.only:
-        for row in PARTS[part](options.quick):
-            rows.append(row)
-            missed = "MISSED" * (row.met is False)
-            cells = (row.what, row.measured, row.beside, row.ratio, row.required, missed)
-            print("  ".join(cell for cell in cells if cell), flush=True)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(markdown(rows, load), encoding="utf-8")
-        print(f"wrote {options.out}")
-    sys.exit(any(row.met is False for row in rows))
-
-
 if __name__ == "__main__":
-    main()
+    run(__doc__, "What training costs", PARTS)

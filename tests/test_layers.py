@@ -43,7 +43,7 @@ LAYERS = [
     {"build", "evaluation"},
     {"check", "trained"},
     {"job"},
-    {"run", "embed", "evaluated"},
+    {"run", "embed", "evaluated", "chapter"},
     {"cli", "evaluate"},
     {"__main__"},
 ]

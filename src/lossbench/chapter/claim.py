@@ -1,0 +1,134 @@
+"""A claim of the chapter: what is said, how it is checked, and what the check found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from matplotlib.figure import Figure
+
+from lossbench.report.style import house_style
+
+VERDICTS = ("holds", "holds with a condition", "overstated", "conflict", "slip", "wrong", "note")
+"""overstated: true under a condition that the text leaves out. conflict: two places disagree. slip: typing or
+label, the idea is right. wrong: false as written. note: no mistake, a caution."""
+
+NOT_CONFIRMED = "not confirmed"
+NOT_RUN = "not run"
+
+
+class Missing(Exception):  # noqa: N818
+    """What a check needs is not there: the message says what, and where to put it."""
+
+
+@dataclass
+class Working:
+    """A check being carried out: its steps as a student would write them down, and its figures.
+
+    expected, measured: cells of the table, one entry for each ``number`` or ``true`` that is no mere step.
+    """
+
+    steps: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+    measured: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    figures: dict[str, Figure] = field(default_factory=dict)
+
+    def let(self, text: str) -> None:
+        """Write down a step that decides nothing."""
+        self.steps.append(text)
+
+    def number(
+        self, what: str, measured: float, expected: float, *, within: float = 1e-4, step: bool = False
+    ) -> None:
+        """Compare a number with what it should be, to ``within``; a ``step`` stays out of the table."""
+        right = abs(measured - expected) <= within
+        self._check(right, f"{what} = {measured:.6g}", f"{expected:.6g}")
+        if not step:
+            self.expected.append(f"{what} = {expected:.6g}")
+            self.measured.append(f"{measured:.6g}")
+
+    def numbers(
+        self, what: str, measured: Sequence[float], expected: Sequence[float], *, within: float = 1e-4
+    ) -> None:
+        """Compare a row of numbers."""
+        pairs = zip(measured, expected, strict=True)
+        right = all(abs(one - other) <= within for one, other in pairs)
+        found, wanted = (", ".join(f"{value:.5g}" for value in row) for row in (measured, expected))
+        self._check(right, f"{what} = {found}", wanted)
+        self.expected.append(f"{what} = {wanted}")
+        self.measured.append(found)
+
+    def true(self, what: str, condition: bool, measured: str = "", *, step: bool = False) -> None:
+        """State what must be so; ``measured`` shows by how much it is."""
+        self._check(bool(condition), what + (f": {measured}" if measured else ""), "")
+        if not step:
+            self.expected.append(what)
+            self.measured.append(measured or ("yes" if condition else "no"))
+
+    def figure(self, stem: str, width: float = 6.4, height: float = 4.0) -> Figure:
+        """Return a figure to draw on; it is written as ``stem``."""
+        with house_style():
+            self.figures[stem] = Figure(figsize=(width, height), layout="constrained")
+        return self.figures[stem]
+
+    def _check(self, right: bool, told: str, wanted: str) -> None:
+        self.steps.append(told + ("" if right else f"   NOT AS EXPECTED{f': {wanted}' if wanted else ''}"))
+        if not right:
+            self.failed.append(told)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the chapter says, in our words, and the check that decides what to think of it.
+
+    id: as C-3.6.4-ex; X-.. for an erratum. verdict: one of VERDICTS, given only when every number and
+    statement of the check came out as expected. otherwise: the verdict when one did not.
+    correct: what should stand there instead, or the condition; empty where the claim holds.
+    """
+
+    id: str
+    says: str
+    verdict: str
+    check: Callable[[Working], None]
+    correct: str = ""
+    otherwise: str = NOT_CONFIRMED
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"{self.id}: verdict={self.verdict!r}: must be one of {', '.join(VERDICTS)}")
+        if (self.verdict == "holds") == bool(self.correct):
+            raise ValueError(f"{self.id}: say what is correct where the claim does not simply hold")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim after its check; ``reason`` says why it was not run, and is None otherwise."""
+
+    claim: Claim
+    work: Working
+    verdict: str
+    seconds: float
+    reason: str | None = None
+
+
+def claim(
+    id: str, *, says: str, verdict: str, correct: str = "", otherwise: str = NOT_CONFIRMED
+) -> Callable[[Callable[[Working], None]], Claim]:
+    """Make a claim of the function that checks it."""
+    return lambda check: Claim(id, says, verdict, check, correct, otherwise)
+
+
+def examine(one: Claim) -> Finding:
+    """Carry out the check of a claim."""
+    work, started = Working(), time.perf_counter()
+    try:
+        with house_style():
+            one.check(work)
+    except Missing as missing:
+        return Finding(one, work, NOT_RUN, time.perf_counter() - started, str(missing))
+    if not work.expected:
+        raise ValueError(f"{one.id}: its check states nothing, so it could not fail")
+    verdict = one.otherwise if work.failed else one.verdict
+    return Finding(one, work, verdict, time.perf_counter() - started)

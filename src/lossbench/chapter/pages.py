@@ -1,0 +1,83 @@
+"""Findings as a page of Markdown, as a table for programs, and as the working of one claim."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lossbench.chapter.claim import NOT_CONFIRMED, NOT_RUN, VERDICTS, Finding
+from lossbench.report.style import save
+
+
+def write_pages(folder: Path, found: Mapping[str, Sequence[Finding]], facts: Mapping[str, object]) -> None:
+    """Write claims.md, claims.csv and every figure into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for findings in found.values():
+        for finding in findings:
+            for stem, figure in finding.work.figures.items():
+                save(figure, folder, stem)
+    (folder / "claims.md").write_text(page(found, facts), encoding="utf-8")
+    with (folder / "claims.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "section", "claim", "expected", "measured", "verdict", "correct"])
+        writer.writerows(
+            [one.claim.id, heading, one.claim.says, *_cells(one, "; "), one.verdict, one.claim.correct]
+            for heading, findings in found.items()
+            for one in findings
+        )
+
+
+def page(found: Mapping[str, Sequence[Finding]], facts: Mapping[str, object]) -> str:
+    """All findings as Markdown: the verdicts counted, then a table for each section with its figures."""
+    every = [finding for findings in found.values() for finding in findings]
+    counted = Counter(finding.verdict for finding in every)
+    order = [*VERDICTS, *sorted(set(counted) - set(VERDICTS))]
+    lines = [
+        "# What the chapter claims, and what we measured",
+        "",
+        f"{len(every)} claims: " + ", ".join(f"{counted[v]} {v}" for v in order if counted[v]) + ".",
+        "A verdict is given only where every number of its check came out as expected. *overstated*: true "
+        "under a condition that the text leaves out; *conflict*: two places of the chapter disagree; *slip*: "
+        "typing or label, the idea is right; *wrong*: false as written; *note*: no mistake, a caution.",
+        "",
+        f"`python -m lossbench.chapter ID` shows the working of one. {_machine(facts)}",
+        "",
+    ]
+    for heading, findings in found.items():
+        lines += [f"## {heading}", "", *_table(findings), ""]
+        stems = [(one.claim.id, stem) for one in findings for stem in one.work.figures]
+        lines += [line for name, stem in stems for line in (f"![{name}]({stem}.svg)", "")]
+    return "\n".join(lines)
+
+
+def _table(findings: Sequence[Finding]) -> list[str]:
+    lines = ["| id | claim | expected | measured | verdict |", "|---|---|---|---|---|"]
+    for one in findings:
+        verdict = f"**{one.verdict}**"
+        if told := one.reason or one.claim.correct:
+            verdict += f": {told}"
+        cells = (one.claim.id, one.claim.says, *_cells(one, "<br>"), verdict)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
+
+
+def _cells(one: Finding, between: str) -> tuple[str, str]:
+    return between.join(one.work.expected), between.join(one.work.measured)
+
+
+def _machine(facts: Mapping[str, object]) -> str:
+    return f"Made with torch {facts['torch']} on {facts['cpu']}, commit {facts['commit']}."
+
+
+def working(one: Finding) -> str:
+    """The claim, every step of its check, and the verdict, for a terminal."""
+    lines = [f"{one.claim.id}: {one.claim.says}", ""]
+    lines += [f"  {step}" for step in one.work.steps]
+    lines += ["", f"verdict: {one.verdict}"]
+    if one.reason:
+        lines.append(one.reason)
+    elif one.verdict not in (NOT_CONFIRMED, NOT_RUN) and one.claim.correct:
+        lines.append(one.claim.correct)
+    return "\n".join(lines)

@@ -60,12 +60,13 @@ def _all(folder: Path) -> int:
     ):
         findings[heading].append(examine(one))
     write_pages(folder, findings, environment(torch.device("cpu"), "float64"))
-    done = [one for found in findings.values() for one in found]
-    for one in done:
-        if one.verdict in (NOT_CONFIRMED, NOT_RUN):
-            print(f"{one.claim.id}: {one.verdict}: {one.reason or '; '.join(one.work.failed)}")
-    print(f"{len(done)} claims in {sum(one.seconds for one in done):.0f} s: {folder / 'claims.md'}")
-    return int(any(one.verdict == NOT_CONFIRMED for one in done))
+    done = [finding for found in findings.values() for finding in found]
+    for finding in done:
+        if finding.verdict in (NOT_CONFIRMED, NOT_RUN):
+            reason = finding.reason or "; ".join(finding.work.failed)
+            print(f"{finding.claim.id}: {finding.verdict}: {reason}")
+    print(f"{len(done)} claims in {sum(each.seconds for each in done):.0f} s: {folder / 'claims.md'}")
+    return int(any(each.verdict == NOT_CONFIRMED for each in done))
 
 
 def _among(near: Sequence[str]) -> str:

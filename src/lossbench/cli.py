@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import median
 from typing import TYPE_CHECKING
 
 import hydra
@@ -66,18 +67,22 @@ class Jobs:
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
         self.failures: list[tuple[str, str]] = []
+        self.planned: list[Outcome | None] = []
         self.sweep = False
 
     def task(self, cfg: DictConfig) -> None:
-        from lossbench.run import run
+        from lossbench.run import finished, run
 
         settings = HydraConfig.get()
         self.sweep = settings.mode == RunMode.MULTIRUN
         name = " ".join(settings.overrides.task) or "defaults"
-        if self.sweep:
+        if self.sweep and not cfg.dry:
             _say(f"job {settings.job.num + 1}: {name}")
         try:
             config = OmegaConf.to_container(cfg, resolve=True)
+            if cfg.dry:
+                self._plan(name, finished(config, settings.runtime.choices))  # type: ignore[arg-type]
+                return
             self.outcomes.append(run(config, settings.runtime.choices))  # type: ignore[arg-type]
         except ConfigError as error:
             self._failed(name, str(error))
@@ -88,6 +93,10 @@ class Jobs:
             self._failed(name, f"{type(error).__name__}: {error}")
         else:
             self._announce()
+
+    def _plan(self, name: str, found: Outcome | None) -> None:
+        self.planned.append(found)
+        _say(f"job {len(self.planned)}: {name}: {f'finished, {found.folder}' if found else 'to do'}")
 
     def _announce(self) -> None:
         from lossbench.report.summary import run_summary, show
@@ -106,7 +115,12 @@ class Jobs:
             raise ConfigError(f"{name}: {why}")
 
     def finish(self) -> int:
-        """Print the sweep's table; 1 if a job failed."""
+        """Print the sweep's table, or what is left of it; 1 if a job failed."""
+        if self.planned:
+            done = [found.record.cost["seconds"] for found in self.planned if found]
+            left = len(self.planned) - len(done)
+            each = f", about {left * median(done) / 3600:.1f} h at {median(done):.0f} s each" if done else ""
+            _say(f"{len(done)} of {len(self.planned)} jobs finished, {left} to do{each if left else ''}")
         if self.sweep and (self.outcomes or self.failures):
             from lossbench.report.summary import show, sweep_summary
 

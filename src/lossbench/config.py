@@ -12,7 +12,7 @@ PARTS = ("dataset", "backbone", "head", "loss", "regularizer", "protocol", "opti
 
 _SETTINGS = (
     *("seed", "run_root", "group", "force", "device", "precision", "log_every", "checkpoint_every"),
-    *("keep_checkpoints", "figures", "progress", "logger", "teacher"),
+    *("keep_checkpoints", "figures", "progress", "logger", "teacher", "reuse", "dry"),
 )
 
 

@@ -14,8 +14,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from lossbench.config import ConfigError, contradictions
-from lossbench.identity import run_folder, run_id
+from lossbench.identity import run_folder, run_id, run_names
 from lossbench.records import Record, RecordError, read_record
+from lossbench.report.export import read_runs, run_numbers
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,9 @@ def run(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> 
 
     choices: option chosen per group, used to refuse contradictory ones.
     """
-    config = dict(config)
-    if config.get("teacher"):
-        config["teacher"] = _teacher(Path(config["teacher"]).expanduser())
-    for fault in contradictions(config, choices or {}):
-        raise ConfigError(fault)
-    identity = _identify(config, choices)
-    folder = run_folder(config, identity)
-    if not config["force"] and (folder / "result.json").exists():
-        return Outcome(folder, _own_record(folder, identity, config["precision"]), reused=True)
+    config, identity, folder = _named(config, choices)
+    if found := _finished(config, identity, folder):
+        return found
     from lossbench.check import check
 
     check(config, choices)
@@ -53,6 +48,42 @@ def run(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> 
         from lossbench.job import execute
 
         return Outcome(folder, execute(config, identity, folder), reused=False)
+
+
+def finished(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> Outcome | None:
+    """The result of a run if it is there; nothing is trained, and no data is read."""
+    return _finished(*_named(config, choices))
+
+
+def _named(config: Mapping[str, Any], choices: Mapping[str, str] | None) -> tuple[dict[str, Any], str, Path]:
+    """The configuration with its teacher known, the run's id, and its folder."""
+    config = dict(config)
+    if config.get("teacher"):
+        config["teacher"] = _teacher(Path(config["teacher"]).expanduser())
+    for fault in contradictions(config, choices or {}):
+        raise ConfigError(fault)
+    identity = _identify(config, choices)
+    return config, identity, run_folder(config, identity)
+
+
+def _finished(config: Mapping[str, Any], identity: str, folder: Path) -> Outcome | None:
+    if config["force"]:
+        return None
+    if (folder / "result.json").exists():
+        return Outcome(folder, _own_record(folder, identity, config["precision"]), reused=True)
+    return _committed(config, identity) if config["reuse"] else None
+
+
+def _committed(config: Mapping[str, Any], identity: str) -> Outcome | None:
+    """The run as a row of a table in ``config["reuse"]``: same id, same configuration."""
+    tables = sorted(Path(config["reuse"]).expanduser().glob("*/runs.csv"))
+    if not tables:
+        raise ConfigError(f"reuse={config['reuse']}: holds no */runs.csv; name a folder such as results")
+    for table in tables:
+        if row := read_runs(table).get(identity):
+            known = {"config": config, "details": run_names(config)}
+            return Outcome(table, Record(identity, **known, **run_numbers(row)), reused=True)  # type: ignore[arg-type]
+    return None
 
 
 def _identify(config: Mapping[str, Any], choices: Mapping[str, str] | None) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lossbench.records import Record
@@ -39,6 +40,29 @@ def runs_csv(groups: Sequence[Group]) -> str:
     metrics = sorted(name for name in columns if not name.startswith(prefixes))
     middle = [sorted(name for name in columns if name.startswith(prefix)) for prefix in prefixes]
     return _csv_text([*first, *middle[0], *middle[1], *metrics, *middle[2], *middle[3]], rows)
+
+
+def read_runs(path: Path) -> dict[str, dict[str, str]]:
+    """Rows of a ``runs.csv`` by the run's id, cells as text; raises ValueError where it is none."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = csv.DictReader(stream)
+        if "id" not in (rows.fieldnames or ()):
+            raise ValueError(f"{path}: has no column id: not a table of runs")
+        return {row["id"]: row for row in rows}
+
+
+def run_numbers(row: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """metrics, cost and environment of a row of ``runs.csv``; a blank metric is None."""
+    groups: dict[str, dict[str, Any]] = {"metrics": {}, "cost": {}, "environment": {}}
+    for name, cell in row.items():
+        prefix, _, rest = name.partition("/")
+        if prefix in ("val", "test"):
+            groups["metrics"][name] = float(cell) if cell else None
+        elif prefix == "cost" and cell:
+            groups["cost"][rest] = float(cell)
+        elif prefix == "environment" and cell:
+            groups["environment"][rest] = cell
+    return groups
 
 
 def _estimate_columns(group: Group, metric: str) -> dict[str, Any]:

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from lossbench.augment import _grid, affine_noise, compose, crop, flip
+from lossbench.augment import affine_noise, compose, crop, flip
+from lossbench.augment.geometry import _grid
+from tests.test_augment_pixels import STEPS as ELSEWHERE
 
 OPTIONS = {"rotation": 12.0, "scale": 0.15, "shift": 0.08, "shear": 0.1, "noise": 0.1}
 STILL = dict.fromkeys(OPTIONS, 0.0)
@@ -18,6 +20,7 @@ STEPS = {
     "affine_noise": partial(affine_noise, **OPTIONS),
     "flip": flip,
     "crop": partial(crop, padding=3),
+    **ELSEWHERE,
     "compose": partial(compose, steps=[flip, partial(crop, padding=2), partial(affine_noise, **OPTIONS)]),
 }
 each_step = pytest.mark.parametrize("name", STEPS)
@@ -92,7 +95,16 @@ def test_what_happens_to_an_image_does_not_depend_on_the_others(name: str) -> No
     images = batch()
     others = images.clone()
     others[1:] = 0
-    assert torch.equal(STEPS[name](images, seeded())[0], STEPS[name](others, seeded())[0])
+    one, other = seeded(), seeded()
+    assert torch.equal(STEPS[name](images, one)[0], STEPS[name](others, other)[0])
+    assert torch.equal(one.get_state(), other.get_state())
+
+
+@each_step
+def test_channels_last_images_give_the_same_result(name: str) -> None:
+    images = batch(channels=3)
+    last = images.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(STEPS[name](last, seeded()), STEPS[name](images, seeded()))
 
 
 @each_step

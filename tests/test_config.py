@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from lossbench.build import make
 from lossbench.check import check
-from lossbench.config import ConfigError, conf_dir, knob_owners, part_name
+from lossbench.config import CAUTIONS, ConfigError, conf_dir, knob_owners, knobs, part_name, part_options
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OPTIONS = [
@@ -49,6 +49,9 @@ COMPANY = {
     "margin_schedule=linear": ("loss=amsoftmax",),
     "margin_schedule=cosine": ("loss=arcface",),
     "margin_schedule=lambda_annealing": ("head=asoftmax",),
+    "backbone=module": ("backbone.module._target_=torch.nn.Flatten",),
+    "dataset=torch": ("dataset.train._target_=builtins.list",),
+    **{f"dataset={name}": ("dataset.path=mine",) for name in ("csv", "embeddings", "folder", "insightface")},
 }
 
 
@@ -62,7 +65,7 @@ def test_every_yaml_composes_and_passes_check(option):
 )
 def test_every_part_is_named_after_its_yaml(option):
     group, name = option.split("=")
-    config, _ = resolved(option)
+    config, _ = resolved(option, *COMPANY.get(option, ()))
     text = (CONF / group / f"{name}.yaml").read_text()
     base = re.search(r"- (?:(ce)@loss|(one_vs_all))", text) if group == "loss" else None
     expected = base[1] or base[2] if base else name
@@ -165,6 +168,13 @@ def test_a_constant_tells_cross_entropy_from_temperature_and_foreign_parts_keep_
         (["loss._target_=lossbench.losses.no_such_loss"], "no_such_loss"),
         (["dataset.difficulty=-1"], "strength=-1: must be a number >= 0"),
         (["dataset.source.train_identities=0"], "train_identities=0"),
+        (
+            ["dataset.label_noise=1"],
+            "dataset.label_noise=1: must be a number in [0, 1); a share of the train",
+        ),
+        (["dataset.label_noise=abc"], "dataset.label_noise=abc: must be a number in [0, 1)"),
+        (["dataset.long_tail=0"], "dataset.long_tail=0: must be a number >= 1; images of the largest class"),
+        (["dataset.leak=-0.5"], "dataset.leak=-0.5: must be a number in [0, 1]; a share of the test"),
     ],
 )
 def test_a_fault_is_one_line_with_the_argument_the_value_and_the_rule(overrides, line):
@@ -176,6 +186,19 @@ def test_a_fault_is_one_line_with_the_argument_the_value_and_the_rule(overrides,
 def test_all_faults_are_listed_at_once():
     found = faults("loss=amsoftmax", "m=-1", "backbone.dropout=2", "schedule.warmup=7").splitlines()
     assert len(found) == 3
+
+
+@pytest.mark.parametrize("option", [option for option in OPTIONS if option.startswith("dataset=")])
+def test_cautions_go_with_every_dataset_and_are_its_knobs(option):
+    config, _ = resolved(option, "dataset.label_noise=0.2", "dataset.long_tail=10", *COMPANY.get(option, ()))
+    assert config["dataset"]["source"]["_target_"]
+    cautions = {key: value for key, value in knobs(config).items() if key in CAUTIONS}
+    assert cautions == {"label_noise": 0.2, "long_tail": 10}
+
+
+def test_a_misspelt_caution_is_answered_with_its_name():
+    assert "dataset.label_noise" in part_options("dataset")
+    assert "head.label_noise" not in part_options("head")
 
 
 def writing_loss(scores, target):

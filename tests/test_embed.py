@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
+
 import numpy as np
 import pytest
 import torch
@@ -61,13 +63,26 @@ def test_images_in_files_get_the_embeddings_that_the_run_gives_them(finished, ph
     assert np.allclose(found, np.stack([expected[key].numpy() for key in order]), atol=1e-5)
 
 
+def test_an_archive_of_the_images_gives_the_same(finished, photographs, tmp_path, capsys):
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        for file in sorted(photographs.rglob("*.*"), reverse=True):
+            archive.add(file, file.relative_to(tmp_path))
+    for path, out in ((photographs, "folder"), (tmp_path / "a.tar.gz", "archive")):
+        assert main([str(finished.folder), str(path), "--out", str(tmp_path / out)]) == 0
+    assert "passed over, no images: 4 files" in capsys.readouterr().out.splitlines()[-2]
+    for name in ("labels.txt", "images.txt"):
+        assert (tmp_path / "archive" / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()
+    one, other = (np.load(tmp_path / out / "embeddings.npy") for out in ("folder", "archive"))
+    assert np.allclose(one, other, atol=1e-5)
+
+
 def test_what_cannot_be_embedded_is_one_line(finished, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     broken = tmp_path / "broken" / "a"
     broken.mkdir(parents=True)
     (broken / "torn.png").write_bytes(b"\x89PNG no more")
     for run_folder, path, line in (
-        (finished.folder, tmp_path / "nowhere", "no such folder"),
+        (finished.folder, tmp_path / "nowhere", "no such folder or archive"),
         (finished.folder, tmp_path / "empty", "no images in"),
         (finished.folder, tmp_path / "broken", "torn.png: cannot be read as an image"),
         (tmp_path, tmp_path / "broken", "result.json: not there"),

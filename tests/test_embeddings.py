@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lossbench.embeddings import read
+from lossbench.embeddings import read, read_rows
 
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3) + 1
 LABELS = ["ann", "bob", "ann", "-1"]
@@ -40,7 +40,8 @@ def test_every_format_gives_the_same_rows_and_labels(folder, rows, labels, names
     assert found.labels.tolist() == [0, 1, 0, -1]
     assert found.names == names
     assert found.facts() == {
-        "rows": 4, "dim": 3, "identities": 2, "without_mate": 1, "distractors": 1, "zero_rows": 0
+        "rows": 4, "dim": 3, "identities": 2, "without_mate": 1, "distractors": 1, "zero_rows": 0,
+        "repeated": 0, "shared": 0,
     }  # fmt: skip
 
 
@@ -50,7 +51,36 @@ def test_an_npy_file_is_mapped_and_not_read_into_memory(folder):
 
 def test_zero_rows_are_counted(folder):
     np.save(folder / "rows.npy", ROWS * [[1], [0], [1], [0]])
-    assert read(folder / "rows.npy", folder / "labels.txt").zero_rows == 2
+    assert read(folder / "rows.npy", folder / "labels.txt").facts()["zero_rows"] == 2
+
+
+def test_equal_rows_are_counted_within_a_label_and_across_labels(folder):
+    rows = np.eye(8, dtype=np.float32)[[0, 0, 1, 1, 2, 2, 2, 3]]
+    rows[7] = 0
+    labels = ["ann", "ann", "ann", "bob", "eve", "eve", "-1", "eve"]
+    np.savez(folder / "rows.npz", embeddings=np.concatenate([rows, rows[7:]]), labels=[*labels, "zoe"])
+    facts = read(folder / "rows.npz").facts()
+    # ann twice, eve twice; ann and bob, eve and a distractor. Zero rows are told of on their own.
+    assert (facts["repeated"], facts["shared"], facts["zero_rows"]) == (2, 2 + 3, 2)
+    alone = read_rows(folder / "rows.npz").facts()
+    assert (alone["repeated"], alone["shared"], alone["zero_rows"]) == (1 + 1 + 2, 0, 2)
+    assert "identities" not in alone
+
+
+def test_rows_that_differ_in_one_bit_are_not_equal(folder):
+    rows = np.repeat(ROWS[:1], 4, axis=0)
+    rows[1:, 0] = np.nextafter(rows[1:, 0], np.float32(9), dtype=np.float32)
+    np.save(folder / "rows.npy", rows)
+    assert read_rows(folder / "rows.npy").facts()["repeated"] == 2
+
+
+@pytest.mark.parametrize("kind", ["f2", "<f4", ">f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_any_float_in_any_order_of_bytes_and_axes_is_taken(folder, kind, order):
+    np.save(folder / "rows.npy", np.asarray(ROWS, dtype=kind, order=order))
+    found = read(folder / "rows.npy", folder / "labels.txt")
+    assert np.array_equal(found.rows, ROWS)
+    assert found.rows.dtype.isnative
 
 
 def with_nan():
@@ -63,6 +93,8 @@ def with_nan():
     ("rows", "line"),
     [
         (with_nan(), "1 of 4 rows hold NaN or infinity, the first is row 2"),
+        (ROWS * np.float64(1e200), "4 of 4 rows are out of scale, the first is row 0"),
+        (ROWS * np.array([[1], [1], [1], [1e-200]]), "1 of 4 rows are out of scale, the first is row 3"),
         (ROWS[:3], r"labels of shape \(4,\) for 3 rows"),
         (ROWS[0], r"holds float32 \(3,\); give floats of shape \(n, d\)"),
         (ROWS.astype(int), r"holds int64 \(4, 3\)"),
@@ -89,6 +121,9 @@ def test_rows_that_cannot_be_right_are_refused(folder, rows, line):
         ("torn.safetensors", None, r"cannot be read as \.safetensors"),
         ("rows.npy", "torn.npz", r"torn\.npz: cannot be read"),
         ("rows.npy", "bytes.txt", r"bytes\.txt: cannot be read as one label a line"),
+        ("text.npy", "labels.txt", "it holds Python objects, or is something else"),
+        ("rows.npy", "folder", "folder: cannot be read as one label a line"),
+        ("folder.npy", "labels.txt", r"folder\.npy: cannot be read as \.npy"),
     ],
 )
 def test_files_that_cannot_be_read_are_named(folder, rows, labels, line):
@@ -96,6 +131,9 @@ def test_files_that_cannot_be_read_are_named(folder, rows, labels, line):
     (folder / "torn.npz").write_bytes((folder / "both.npz").read_bytes()[:50])
     (folder / "torn.safetensors").write_bytes(b"\xff" * 40)
     (folder / "bytes.txt").write_bytes(b"\xff\xfe\x00")
+    (folder / "text.npy").write_text("1 2 3")
+    (folder / "folder").mkdir()
+    (folder / "folder.npy").mkdir()
     with pytest.raises(ValueError, match=line):
         read(folder / rows, labels and folder / labels)
 
@@ -114,6 +152,7 @@ def test_blanks_byte_order_marks_and_line_ends_are_no_part_of_a_label(folder, te
         ("ann\n\nann\nbob\n", "labels.txt:2: empty"),
         ("ann\nbob\nann\n" + "x" * 2000, "labels.txt:4: too long"),
         ("ann\nbob\nann\nbob\n\n", "labels.txt:5: empty"),
+        ("ann\nbob\0\nann\nbob\n", "labels.txt:2: NUL"),
     ],
 )
 def test_lines_that_are_no_label_are_named(folder, text, line):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lossbench.evaluate import main
+from lossbench.evaluate import _verdict, main
 from lossbench.protocols import draw_trials, identification, verification
 from lossbench.readers import write_blufr
 from lossbench.records import read_curves, read_record
@@ -100,9 +100,11 @@ def test_zero_rows_and_lonely_identities_are_counted_aloud(files, capsys):
     np.save(files / "faces.npy", rows)
     np.save(files / "people.npy", labels)
     assert call(files, "--bootstrap", "0", "--no-figures", labels="people.npy") == 0
-    err = capsys.readouterr().err
-    assert "1 rows are zero" in err
-    assert "1 of 13 identities have one row" in err
+    told = capsys.readouterr().out
+    assert "warning  rows that are zero: 1" in told
+    assert "warning  identities with one row: 1" in told
+    assert "warning  TAR@FAR=1e-3: rests on 1.6 false accepts" in told
+    assert len(read_record(files / "out").details["cautions"]) == 3
 
 
 def test_what_cannot_be_evaluated_is_one_line_and_leaves_nothing(files, capsys):
@@ -175,6 +177,81 @@ def test_other_rows_or_no_replicates_cannot_be_compared(files, capsys):
     assert "needs --bootstrap" in capsys.readouterr().err
 
 
+def stop(*given, **options):
+    raise KeyboardInterrupt
+
+
+def test_stopped_in_the_middle_nothing_is_written_and_one_line_told(files, capsys, monkeypatch):
+    monkeypatch.setattr("lossbench.evaluated.labelled", stop)
+    assert call(files) == 130
+    assert capsys.readouterr().err == "lossbench.evaluate: stopped, nothing was written\n"
+    assert not (files / "out").exists()
+
+
+def test_stopped_while_writing_over_a_result_the_old_one_stays_whole(files, monkeypatch):
+    assert call(files, "--bootstrap", "0") == 0
+    before = {path: path.read_bytes() for path in (files / "out").rglob("*") if path.is_file()}
+    monkeypatch.setattr("lossbench.evaluated.write_record", stop)
+    assert call(files, "--bootstrap", "200", "--force") == 130
+    assert {path: path.read_bytes() for path in (files / "out").rglob("*") if path.is_file()} == before
+
+
+def test_what_is_written_over_leaves_no_file_of_the_old_result_and_all_of_others(files):
+    assert call(files, "--bootstrap", "0") == 0
+    (files / "out" / "notes.txt").write_text("mine")
+    assert (files / "out" / "hardest.csv").exists()
+    assert call(files, "--bootstrap", "0", "--force", "--protocol", "identification", "--no-figures") == 0
+    left = {path.name for path in (files / "out").iterdir()}
+    assert left == {"result.json", "curves.npz", "notes.txt"}
+
+
+def test_equal_rows_are_told_of_and_change_no_number(files, capsys):
+    rows, labels = draw()
+    rows[1], labels[1] = rows[0], labels[0]
+    rows[2], labels[2] = rows[0], (labels[0] + 1) % 12
+    np.save(files / "faces.npy", rows)
+    np.save(files / "people.npy", labels)
+    np.save(files / "strangers.npy", np.concatenate([rows[5:7], rows[:1] * 0, -rows[7:8]]))
+    options = ("--distractors", str(files / "strangers.npy"), "--bootstrap", "0", "--no-figures")
+    assert call(files, *options, labels="people.npy") == 0
+    told = capsys.readouterr().out
+    assert "rows that equal an earlier row of their label: 1" in told
+    assert "rows that equal a row of another label: 3" in told
+    assert "distractors that equal a row: 2" in told
+    assert "distractors that are zero: 1" in told
+    expected = verification(torch.from_numpy(rows), torch.from_numpy(labels)).metrics["auc"]
+    assert read_record(files / "out").metrics["test/auc"] == expected
+
+
+def test_rows_in_the_role_of_another_file_are_another_result(files, capsys):
+    other = str(files / "faces.npy")
+    assert call(files, "--against", other, "--bootstrap", "200", "--no-figures") == 0
+    assert call(files, "--distractors", other, "--bootstrap", "200", "--no-figures") == 1
+    assert "holds the result of something else" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ({"low": 0.01, "high": 0.02}, "without 0"),
+        ({"low": -0.01, "high": 0.02}, "not resolved"),
+        ({"low": 0.01, "high": 0.02, "p": 0.01, "p_holm": 0.12}, "not resolved (Holm's p 0.12)"),
+        ({"low": 0.01, "high": 0.02, "p": 0.01, "p_holm": 0.04}, "resolved (Holm's p 0.04)"),
+    ],
+)
+def test_the_verdict_is_that_of_all_metrics_together(found, verdict):
+    assert _verdict(found) == verdict
+
+
+@pytest.mark.parametrize("option", [("--seed", "-1"), ("--bootstrap", "x"), ("--seed", "99999999999")])
+def test_numbers_that_are_none_are_refused_with_the_option_named(files, capsys, option):
+    with pytest.raises(SystemExit):
+        call(files, *option)
+    err = capsys.readouterr().err
+    assert f"argument {option[0]}: {option[1]}: must be a whole number" in err
+    assert len(err.splitlines()) == 2
+
+
 # protocols with lists of their own
 
 
@@ -203,7 +280,7 @@ def test_view_2_reads_pairs_of_images_and_records_the_digest_of_the_list(files):
     record = read_record(files / "out")
     assert record.details["test/lfw"]["folds"] == 2
     assert 0.5 <= record.metrics["test/pair_accuracy"] <= 1
-    assert len(record.config["protocol"]["lists"]["pairs.txt"]) == 64
+    assert len(record.config["protocol"]["lists"]["pairs"][0]["sha256"]) == 64
 
 
 def test_blufr_draws_trials_where_no_list_is_given(files):
@@ -238,11 +315,15 @@ def test_a_protocol_without_its_list_is_one_line(files, capsys, protocol, line):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (("--pairs", "people.txt"), "--pairs: only --protocol lfw reads it"),
+        (("--pairs", "people.txt"), "--pairs: only --protocol lfw or ijb_verification reads it"),
         (("--protocol", "blufr", "--distractors", "faces.npy"), "only --protocol megaface or identification"),
         (
-            ("--protocol", "identification", "--against", "faces.npy"),
-            "--against: only --protocol verification",
+            ("--protocol", "blufr", "--against", "faces.npy"),
+            "--against: only --protocol verification or identification",
+        ),
+        (
+            ("--against", "faces.npy", "--distractors", "faces.npy"),
+            "--against: the other system has no rows of --distractors",
         ),
         (("--bootstrap", "5"), "--bootstrap 5: give 200 or more, or 0"),
         (("--protocol", "lfw", "--pairs", "none.txt"), "none.txt"),

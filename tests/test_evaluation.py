@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 from lossbench import build
 from lossbench.backbones import Identity
+from lossbench.config import ConfigError
 from lossbench.datasets import Dataset, Split
 from lossbench.evaluation import embed, evaluate
 from lossbench.heads import LinearHead
@@ -19,6 +21,7 @@ from lossbench.lightning.checkpoints import load_weights
 from lossbench.lightning.datamodule import DeviceData
 from lossbench.lightning.module import Training
 from lossbench.losses import cross_entropy_loss
+from lossbench.trained import make_teacher
 from tests.test_config import resolved
 from tests.test_run import start
 
@@ -183,7 +186,7 @@ def test_a_set_without_validation_rows_yields_no_validation_metrics():
 def test_names_carry_the_split_and_facts_stand_under_the_name_of_their_metric():
     result = measured(tiny(), "val")
     assert all(name.startswith("val/") for name in result.metrics)
-    assert set(result.details["val/tar_far_1e_1"]) == {"threshold", "achieved_far", "impostors"}
+    assert set(result.details["val/tar_far_1e_1"]) >= {"threshold", "achieved_far", "impostors"}
     assert result.details["val/tar_far_1e_1"]["impostors"] == 12
     assert set(result.details["undefined"]) == {
         name for name, value in result.metrics.items() if value is None
@@ -205,3 +208,31 @@ def test_embeddings_are_float32_whatever_the_backbone_computed_in():
     exact = linear(rows).detach()
     assert not torch.equal(rough, exact)
     torch.testing.assert_close(rough, exact, rtol=2e-2, atol=2e-2)
+
+
+def test_cautions_reach_the_training_rows_of_a_run_and_no_others(tmp_path):
+    overrides = ("dataset.label_noise=0.3", "dataset.long_tail=5")
+    record, _, noisy = trained(tmp_path, *overrides)
+    clean = build.make_data(resolved("dataset=digits")[0], CPU)
+    assert record.split["roles"]["train"]["rows"] == sum(noisy.dataset.counts()) < sum(clean.dataset.counts())
+    assert record.details["knobs"] == {"label_noise": 0.3, "long_tail": 5}
+    for role in ("val", "test"):
+        assert all(map(torch.equal, noisy.rows(role), clean.rows(role)))
+
+
+def test_a_caution_that_does_not_fit_the_data_is_refused_in_one_line(tmp_path):
+    with pytest.raises(ConfigError) as found:
+        start(tmp_path, "dataset.leak=0.5")
+    told = "leak=0.5: digits has no test identities apart from those it trains on"
+    assert str(found.value) == f"dataset: {told}"
+
+
+def test_a_teacher_of_other_classes_is_refused_though_the_data_are_the_same(tmp_path):
+    config = {"teacher": {"folder": str(start(tmp_path).folder)}}
+    data = build.make_data(resolved("dataset=digits")[0], CPU)
+    assert make_teacher(config, data)(data.rows("test")[0][:2].float()).shape == (2, 10)
+    renamed = {
+        role: replace(split, names=(*split.names[:-1], "new")) for role, split in data.dataset.splits.items()
+    }
+    with pytest.raises(ConfigError, match="was trained on other data; its classes mean something else"):
+        make_teacher(config, DeviceData(replace(data.dataset, splits=renamed), device=CPU))

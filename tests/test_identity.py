@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from lossbench.config import CAUTIONS
 from lossbench.identity import run_folder, run_id, run_names
 from tests.test_config import resolved
 
@@ -25,6 +26,13 @@ def test_null_groups_and_null_options_do_not_count():
     config, _ = resolved()
     later = {**config, "regularizer": None, "trainer": {**config["trainer"], "new_option": None}}
     assert run_id(later, DATA) == run_id(config, DATA)
+
+
+def test_cautions_that_are_not_set_keep_the_ids_of_runs_from_before_there_were_any():
+    config, _ = resolved()
+    before = {key: value for key, value in config["dataset"].items() if key not in CAUTIONS}
+    assert len(before) == len(config["dataset"]) - 3
+    assert run_id({**config, "dataset": before}, DATA) == run_id(config, DATA)
 
 
 def test_a_preset_and_its_parts_are_one_run():
@@ -53,6 +61,9 @@ def test_whatever_changes_the_numbers_changes_the_id():
         ("trainer.steps=10",),
         ("dataset.difficulty=2",),
         ("dataset=digits",),
+        ("dataset.label_noise=0.1",),
+        ("dataset.long_tail=10",),
+        ("dataset.leak=0",),
         ("protocol.draws=3",),
     ]
     assert len({identity(*change) for change in changes}) == len(changes)
@@ -72,6 +83,13 @@ def test_the_folder_reads_as_a_sentence():
     config, _ = resolved("loss=amsoftmax", "m=0.2", "run_root=runs", "group=margins", "seed=3")
     folder = run_folder(config, "0123456789abcdef")
     assert str(folder) == "runs/margins/glyphs-amsoftmax-ce-m0.2-s30-lr0.2-seed3-01234567"
+
+
+def test_the_folder_and_the_knobs_name_the_cautions():
+    config, _ = resolved("dataset.label_noise=0.2", "dataset.leak=0", "run_root=runs", "group=noise")
+    folder = run_folder(config, "0123456789abcdef")
+    assert str(folder) == "runs/noise/glyphs-linear-ce-lr0.2-label_noise0.2-leak0-seed0-01234567"
+    assert run_names(config)["knobs"] == {"label_noise": 0.2, "leak": 0}
 
 
 def test_names_come_from_the_resolved_parts():

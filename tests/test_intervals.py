@@ -1,7 +1,10 @@
-import pytest
-from scipy.stats import binom, binomtest
+import itertools
+import math
 
-from lossbench.intervals import clopper_pearson
+import pytest
+from scipy.stats import binom, binomtest, ttest_1samp
+
+from lossbench.intervals import clopper_pearson, holm, mean_interval
 
 
 @pytest.mark.parametrize(
@@ -26,3 +29,39 @@ def test_no_trials_say_nothing_and_wrong_counts_are_refused():
         clopper_pearson(5, 4)
     with pytest.raises(ValueError, match="level=1"):
         clopper_pearson(1, 4, level=1)
+
+
+def test_no_success_among_many_trials_leaves_about_the_rule_of_three():
+    # At one side of 95 %, so both sides of 90 %.
+    assert clopper_pearson(0, 10**6, level=0.9)[1] == pytest.approx(3 / 10**6, rel=2e-3)
+
+
+def test_the_interval_of_a_mean_is_that_of_scipy():
+    values = [0.91, 0.93, 0.9, 0.95, 0.92]
+    expected = ttest_1samp(values, 0).confidence_interval(0.9)
+    assert mean_interval(values, level=0.9) == pytest.approx(tuple(expected), abs=1e-12)
+    assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
+    with pytest.raises(ValueError, match=r"len\(values\)=1"):
+        mean_interval([0.5])
+
+
+def test_holm_by_hand():
+    # 0.01 * 4, 0.015 * 3, 0.02 * 2 = 0.04 but no less than 0.045, 0.3 * 1
+    assert holm([0.02, 0.3, 0.01, 0.015]) == pytest.approx([0.045, 0.3, 0.04, 0.045])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([0.03]) == [0.03]
+    assert holm([]) == []
+    with pytest.raises(ValueError, match=r"p=1\.5"):
+        holm([1.5])
+
+
+def test_holm_is_the_closed_test_of_bonferroni():
+    p = [0.004, 0.03, 0.012, 0.2, 0.03]
+    for i, adjusted in enumerate(holm(p)):
+        families = [f for k in range(1, 6) for f in itertools.combinations(range(5), k) if i in f]
+        assert adjusted == pytest.approx(max(min(1, len(f) * min(p[j] for j in f)) for f in families))
+
+
+def test_holm_refuses_what_is_no_number():
+    with pytest.raises(ValueError, match="p=nan"):
+        holm([math.nan])

@@ -26,20 +26,19 @@ LAYERS = [
         "feasibility",
         "intervals",
     },
+    {"readers", "embeddings"},
     {
         "heads",
         "regularizers",
         "backbones",
         "datasets",
-        "readers",
         "metrics",
         "identity",
         "report",
         "mistakes",
-        "embeddings",
     },
-    {"protocols", "diagnostics", "fusion", "environment"},
-    {"lightning", "suggest"},
+    {"protocols", "diagnostics", "fusion", "environment", "data"},
+    {"lightning", "suggest", "dashboard"},
     {"build", "evaluation"},
     {"check", "trained"},
     {"job"},
@@ -95,7 +94,9 @@ def test_functional_imports_torch_alone():
 
 
 @pytest.mark.parametrize(
-    "module", ["cli", "run", "records", "report", "report.summary", "datasets", "identity", "readers"]
+    "module",
+    ["cli", "run", "records", "report", "report.summary", "datasets", "identity", "readers", "data.__main__"]
+    + [f"data.{name}" for name in ("listing", "preparing", "sheet", "checking")],
 )
 def test_nothing_a_finished_run_needs_imports_torch(module):
     heavy = ("torch", "pytorch_lightning", "wandb")

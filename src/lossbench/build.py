@@ -16,6 +16,7 @@ from torch import nn
 
 from lossbench import datasets
 from lossbench.config import ConfigError
+from lossbench.datasets.cautions import with_cautions
 from lossbench.lightning.datamodule import DeviceData
 from lossbench.lightning.module import Teacher, Training
 
@@ -34,8 +35,8 @@ def make(config: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _made(value: Any) -> Any:
-    """Inner parts first, in lists too, so that none of them stays Hydra's own partial."""
-    if isinstance(value, Mapping) and "_target_" in value:
+    """Inner partials first, in lists too, so that none of them stays Hydra's own."""
+    if isinstance(value, Mapping) and value.get("_partial_"):
         return make(value)
     return [_made(item) for item in value] if isinstance(value, list) else value
 
@@ -121,7 +122,7 @@ def _device_data(dataset: str, device: torch.device) -> DeviceData:
     config = json.loads(dataset)
     augment = make(config["augment"]) if config.get("augment") else None
     try:
-        loaded = datasets.load(make(config["source"]))
+        loaded = with_cautions(datasets.load(make(config["source"])), config)
     except (ValueError, OSError) as error:
         raise ConfigError(f"dataset: {error}") from error
     return DeviceData(

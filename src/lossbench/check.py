@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lossbench.build import PRECISIONS, make, make_objective, needs_teacher, pick_device, reason
 from lossbench.config import ConfigError, contradictions, flatten
+from lossbench.datasets.cautions import RANGES as CAUTIONS
 from lossbench.heads import EmbeddingHead
 from lossbench.heads.scheduled import Paced
 from lossbench.validate import check_range
@@ -67,6 +68,9 @@ def _ranges(config: Mapping[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any
         yield "samples_per_class", trainer["samples_per_class"], {"low": 1, "integer": True}
     yield "trainer.clip", trainer["clip"], {"low": 0, "open_low": True}
     yield "trainer.validations", trainer["validations"], {"low": 0, "integer": True}
+    for name, rule in CAUTIONS.items():
+        if config["dataset"].get(name) is not None:
+            yield f"dataset.{name}", config["dataset"][name], rule
 
 
 def _not_finite(config: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lossbench.config import ConfigError, conf_dir
-from lossbench.mistakes import explain, misplaced_dash
+from lossbench.mistakes import explain, misplaced_dash, not_set
 
 if TYPE_CHECKING:
     from lossbench.run import Outcome
@@ -79,6 +79,8 @@ class Jobs:
         if self.sweep and not cfg.dry:
             _say(f"job {settings.job.num + 1}: {name}")
         try:
+            if missing := sorted(OmegaConf.missing_keys(cfg)):
+                raise ConfigError("\n".join(map(not_set, missing)))
             config = OmegaConf.to_container(cfg, resolve=True)
             if cfg.dry:
                 self._plan(name, finished(config, settings.runtime.choices))  # type: ignore[arg-type]

@@ -10,9 +10,12 @@ from typing import Any
 PARTS = ("dataset", "backbone", "head", "loss", "regularizer", "protocol", "optimizer", "schedule", "trainer")
 """Groups that make a run what it is. Everything else says where and how to run it."""
 
+CAUTIONS = ("label_noise", "long_tail", "leak")
+"""Knobs of any data set, set below ``dataset``."""
+
 _SETTINGS = (
     *("seed", "run_root", "group", "force", "device", "precision", "log_every", "checkpoint_every"),
-    *("keep_checkpoints", "figures", "progress", "logger", "teacher", "reuse", "dry"),
+    *("keep_checkpoints", "figures", "progress", "logger", "teacher", "reuse", "dry", "row"),
 )
 
 
@@ -46,13 +49,14 @@ def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
 
 def _unheard(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
     """Options set past their knob (head.s=50), which names and tables would go on calling s=30."""
+    settings = dict(flatten(config))
     for group in PARTS:
         path = conf_dir() / group / f"{choices.get(group)}.yaml"
         body = _read_yaml(path) if path.is_file() else {}
         given = dict(flatten(config.get(group) or {}))  # without those that a schedule took the place of
         for key, value in flatten(body.get(group, {})):
             knob = str(value).removeprefix("${").removesuffix("}")
-            if f"${{{knob}}}" == value and key in given and str(given[key]) != str(config.get(knob)):
+            if f"${{{knob}}}" == value and key in given and str(given[key]) != str(settings.get(knob)):
                 yield f"{group}.{key}={given[key]}: set the knob, {knob}={given[key]}"
 
 
@@ -75,12 +79,12 @@ _NO_RAMP = {
 
 
 def knobs(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Top-level numbers of the chosen parts: m, s, tau, delta, lr, ...; those set to null are left out."""
-    return {
-        key: value
-        for key, value in config.items()
-        if key not in _SETTINGS and value is not None and not isinstance(value, dict)
+    """Numbers that tell runs apart: top-level ones (m, s, tau, lr, ...) and cautions; nulls are left out."""
+    top = {
+        key: value for key, value in config.items() if key not in _SETTINGS and not isinstance(value, dict)
     }
+    cautions = {key: (config.get("dataset") or {}).get(key) for key in CAUTIONS}
+    return {key: value for key, value in (top | cautions).items() if value is not None}
 
 
 def knob_owners() -> dict[str, list[str]]:
@@ -89,7 +93,8 @@ def knob_owners() -> dict[str, list[str]]:
     presets = []
     for path in sorted(conf_dir().glob("*/*.yaml")):
         body = _read_yaml(path)
-        if not path.read_text().startswith("# @package _global_"):
+        named = path.parent.name in ("experiment", "sweep")  # these set knobs and bring none
+        if named or not path.read_text().startswith("# @package _global_"):
             continue
         option = f"{path.parent.name}={path.stem}"
         if isinstance(body.get("preset"), dict):
@@ -105,6 +110,7 @@ def knob_owners() -> dict[str, list[str]]:
 def part_options(group: str) -> list[str]:
     """Dotted names of the options that the yaml files of conf/<group>/ have."""
     bodies = [_read_yaml(path) for path in sorted((conf_dir() / group).glob("*.yaml"))]
+    bodies.append({group: _read_yaml(conf_dir() / "config.yaml").get(group, {})})
     keys = {key for body in bodies for key, _ in flatten(body.get(group, body)) if "_target_" not in key}
     return sorted(f"{group}.{key}" for key in keys if key.split(".")[-1] not in ("_partial_", "defaults"))
 
@@ -131,10 +137,10 @@ def part_name(group: str, part: Mapping[str, Any]) -> str:
 
 
 def _agrees(given: dict[str, Any], body: dict[str, Any], fixed: dict[str, Any]) -> bool:
-    own = {key: value for key, value in given.items() if key.endswith("_target_")}
+    own = {key: value for key, value in given.items() if key.endswith("_target_") and body.get(key) != "???"}
     # A knob of the yaml may be a schedule here: code, too, but not what names the part.
     named = {key: value for key, value in own.items() if not _below(key, body)}
-    targets = {key: value for key, value in body.items() if key.endswith("_target_")}
+    targets = {key: value for key, value in body.items() if key.endswith("_target_") and value != "???"}
     return named == targets and all(given.get(key) == value for key, value in fixed.items())
 
 
@@ -159,7 +165,8 @@ def _yaml_parts(group: str) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
 def _tunable(group: str, key: str, value: object) -> bool:
     # Constants of losses and margins tell ce from temperature; elsewhere numbers are options of one part.
     constant = group == "loss" or key.startswith("margin.")
-    return "${" in str(value) or key == "name" or not (constant or isinstance(value, str))
+    typed = value == "???" or "${" in str(value) or key == "name"
+    return typed or not (constant or isinstance(value, str))
 
 
 def flatten(node: object, prefix: str = "") -> Iterator[tuple[str, Any]]:

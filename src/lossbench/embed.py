@@ -1,24 +1,25 @@
-"""python -m lossbench.embed: embeddings of a folder of images, made by a trained run."""
+"""python -m lossbench.embed: embeddings of a folder or an archive of images, made by a trained run."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
 
-BLOCK = 1024
+if TYPE_CHECKING:
+    from lossbench.datasets.folders import Found
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 with one line for what cannot be read."""
     options = _parser().parse_args(argv)
     try:
-        told = embed_folder(options.run, options.path, options.out)
+        told = embed_images(options.run, options.path, options.out)
     except (ValueError, OSError) as error:
         print(f"lossbench.embed: error: {error}", file=sys.stderr)
         return 1
@@ -27,14 +28,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def embed_folder(run: Path, folder: Path, out: Path) -> str:
-    """Write embeddings (n, d) float32, identities and files of ``folder/<identity>/...``; tells of it."""
-    from lossbench.datasets.folders import find_images, read_images
+def embed_images(run: Path, path: Path, out: Path) -> str:
+    """Write embeddings (n, d) float32, identities and files of ``path/<identity>/...``; tells of it."""
+    from lossbench.datasets.folders import find_images
 
-    found = find_images(folder)
+    found = find_images(path)
 
     import torch
-    from rich.progress import track
 
     from lossbench.build import pick_device
     from lossbench.evaluation import embed
@@ -46,20 +46,38 @@ def embed_folder(run: Path, folder: Path, out: Path) -> str:
         raise ValueError(f"{run}: was trained on vectors of {shape[0]} numbers, not on images")
     out.mkdir(parents=True, exist_ok=True)
     partial = out / "embeddings.partial.npy"
-    rows = np.lib.format.open_memmap(partial, "w+", np.float32, (len(found.files), backbone.dim))
-    blocks = read_images(found.files, shape=(shape[0], shape[1], shape[2]), block=BLOCK)
-    console = Console(stderr=True)
-    steps = range(0, len(rows), BLOCK)
-    for start in track(steps, "embedding", console=console, transient=True, disable=not console.is_terminal):
-        images = torch.from_numpy(next(blocks)).permute(0, 3, 1, 2).to(device)
-        rows[start : start + BLOCK] = embed(backbone, images, precision=precision).cpu().numpy()
-    rows.flush()
+    embeddings = np.lib.format.open_memmap(partial, "w+", np.float32, (len(found.files), backbone.dim))
+    for rows, block in _decoded(found, shape):
+        images = torch.from_numpy(np.stack(block)).permute(0, 3, 1, 2).to(device)
+        embeddings[rows] = embed(backbone, images, precision=precision).cpu().numpy()
+    embeddings.flush()
     partial.replace(out / "embeddings.npy")
-    _write_lines(out / "labels.txt", [identity for identity, _ in found.files])
-    _write_lines(out / "images.txt", [str(path.relative_to(folder)) for _, path in found.files])
-    identities = len({identity for identity, _ in found.files})
-    told = f"{len(rows):,} images of {identities:,} identities, {rows.shape[1]} numbers each"
+    _write_lines(out / "labels.txt", found.identities)
+    _write_lines(out / "images.txt", found.origin)
+    identities = len(set(found.identities))
+    told = f"{len(embeddings):,} images of {identities:,} identities, {backbone.dim} numbers each"
     return told + (f"; passed over, no images: {found.passed_over:,} files" if found.passed_over else "")
+
+
+def _decoded(found: Found, shape: Sequence[int]) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+    """Places in the list of files, and images (h, w, c) uint8; shape: (channels, height, width)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lossbench.datasets.decoding import Pixels, decode_all
+    from lossbench.readers.archives import read_files
+
+    channels, height, width = shape
+    rows = {name: row for row, name in enumerate(found.files)}
+    encoded = ((rows[name], data) for name, data in read_files(found.root, found.files))
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("embedding", total=len(rows))
+        for block in decode_all(encoded, Pixels(height=height, width=width, channels=channels)):
+            for row, reason in block.broken.items():
+                raise ValueError(f"{found.root / found.files[row]}: {reason}")
+            yield block.rows, block.images
+            progress.advance(task, len(block.rows))
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:
@@ -72,9 +90,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Embeddings of images by a trained run: DIR/embeddings.npy, labels.txt, images.txt.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
-    parser.add_argument(
-        "path", type=Path, metavar="PATH", help="folder with one folder of images an identity"
-    )
+    told = "folder, .tar, .tar.gz or .zip with one folder of images an identity"
+    parser.add_argument("path", type=Path, metavar="PATH", help=told)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
     return parser
 

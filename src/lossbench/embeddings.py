@@ -15,30 +15,48 @@ _ROWS = ("embeddings", "embedding", "features", "x")
 _LABELS = ("labels", "label", "ids", "y")
 _BLOCK = 65536
 _LONGEST = 1000  # characters of a label
+_LARGEST = 1e150  # squares of it and of its inverse are numbers yet
 
 
 @dataclass(frozen=True)
 class Embeddings:
     """rows: (n, d) float16, 32 or 64, perhaps memory-mapped. labels: (n,) int64, an index of ``names`` or -1.
 
-    zero_rows: rows without a direction; their cosine with everything is 0.
+    labels: (0,) where only lists tell what the rows show. digests: (n,) int64, equal for rows of equal bytes,
+    0 for zero rows: they have no direction, and their cosine with everything is 0.
     """
 
     rows: np.ndarray
     labels: np.ndarray
     names: tuple[str, ...]
-    zero_rows: int
+    digests: np.ndarray
 
     def facts(self) -> dict[str, int]:
-        """Counts that a reader should know before the numbers."""
-        images = np.bincount(self.labels[self.labels >= 0], minlength=len(self.names))
-        return {
+        """Counts that a reader should know before the numbers.
+
+        repeated: rows equal to an earlier row of their label (or of all). shared: rows equal to
+        a row of another label.
+        """
+        directed = self.digests != 0
+        digests = self.digests[directed]
+        labels = self.labels[directed] if len(self.labels) else np.zeros_like(digests)
+        # Once each digest with each of its labels.
+        places, owners = np.unique(np.stack([digests, labels]), axis=1, return_counts=True)
+        kinds, labels_each = np.unique(places[0], return_counts=True)
+        facts = {
             "rows": len(self.rows),
             "dim": self.rows.shape[1],
+            "zero_rows": len(self.rows) - len(digests),
+            "repeated": len(digests) - len(owners),
+            "shared": int(owners[np.isin(places[0], kinds[labels_each > 1])].sum()),
+        }
+        if not len(self.labels):
+            return facts
+        images = np.bincount(self.labels[self.labels >= 0], minlength=len(self.names))
+        return facts | {
             "identities": len(self.names),
             "without_mate": int((images == 1).sum()),
             "distractors": int((self.labels < 0).sum()),
-            "zero_rows": self.zero_rows,
         }
 
 
@@ -57,14 +75,13 @@ def read(path: Path, labels: Path | None = None) -> Embeddings:
     names, index = np.unique(words, return_inverse=True)
     known = ~np.isin(names, DISTRACTORS)
     place = np.where(known, known.cumsum() - 1, -1)
-    return Embeddings(rows, place[index], tuple(names[known].tolist()), _checked(path, rows))
+    return Embeddings(rows, place[index], tuple(names[known].tolist()), _digests(path, rows))
 
 
-def read_rows(path: Path) -> np.ndarray:
-    """(n, d) floats from .npy, .npz or .safetensors; ValueError for anything else."""
+def read_rows(path: Path) -> Embeddings:
+    """Rows alone, as ``read`` does."""
     rows = _rows(path, _arrays(path))
-    _checked(path, rows)
-    return rows
+    return Embeddings(rows, np.empty(0, dtype=np.int64), (), _digests(path, rows))
 
 
 def _rows(path: Path, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -94,6 +111,8 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
         raise ValueError(f"{path}: no such file") from error
     except Exception as error:
         told = " ".join(str(error).split())
+        if "pickle" in told:  # numpy would tell how to run what is in it
+            told = "it holds Python objects, or is something else"
         raise ValueError(f"{path}: cannot be read as {path.suffix} ({told})") from error
     raise ValueError(f"{path}: give embeddings as .npy, .npz or .safetensors")
 
@@ -123,8 +142,9 @@ def _words(path: Path) -> np.ndarray:
         raise ValueError(f"{path}: cannot be read as one label a line ({error})") from error
     lines = [line.strip() for line in text.removesuffix("\n").split("\n")]
     for number, line in enumerate(lines, start=1):
-        if not line or len(line) > _LONGEST:
-            raise ValueError(f"{path}:{number}: {'empty' if not line else 'too long'}; give one label a line")
+        fault = "empty" if not line else "too long" if len(line) > _LONGEST else "NUL" if "\0" in line else ""
+        if fault:
+            raise ValueError(f"{path}:{number}: {fault}; give one label a line")
     return np.array(lines, dtype=str)
 
 
@@ -141,19 +161,24 @@ def _text(path: Path, labels: np.ndarray) -> np.ndarray:
     return labels.astype(str)
 
 
-def _checked(path: Path, rows: np.ndarray) -> int:
-    """Number of zero rows; refuses NaN and infinity. Reads the file once, in blocks."""
-    zero = broken = 0
-    first = None
+def _digests(path: Path, rows: np.ndarray) -> np.ndarray:
+    """Digest of each row, 0 for zero rows; refuses NaN, infinity and norms that float64 cannot square.
+
+    Reads the file once, in blocks.
+    """
+    digests = np.empty(len(rows), dtype=np.int64)
+    largest = np.empty(len(rows), dtype=np.float64)
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
-        bad = ~np.isfinite(block).all(1)
-        if bad.any() and first is None:
-            first = start + int(bad.argmax())
-        broken += int(bad.sum())
-        zero += int((~block.any(1)).sum())
-    if broken:
-        raise ValueError(
-            f"{path}: {broken} of {len(rows)} rows hold NaN or infinity, the first is row {first}"
-        )
-    return zero
+        part = slice(start, start + len(block))
+        largest[part] = np.abs(block).max(1)
+        # Python's hash of bytes is keyed: nobody can make two rows meet.
+        digests[part] = np.fromiter((hash(row.tobytes()) for row in block), np.int64, len(block))
+    zero = largest == 0
+    far = (largest > _LARGEST) | ((largest < 1 / _LARGEST) & ~zero)
+    for bad, fault in ((~np.isfinite(largest), "hold NaN or infinity"), (far, "are out of scale")):
+        if bad.any():
+            where = f"{int(bad.sum())} of {len(rows)} rows {fault}, the first is row {int(bad.argmax())}"
+            raise ValueError(f"{path}: {where}")
+    digests[zero] = 0
+    return digests

@@ -7,69 +7,45 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lossbench.config import ConfigError
 from lossbench.embeddings import Embeddings, read, read_rows
 from lossbench.environment import environment, peak_memory_mb
 from lossbench.identity import RECIPE
-from lossbench.protocols import Evaluation, blufr, draw_trials, joined, lfw, megaface
+from lossbench.protocols import Evaluation, joined
 from lossbench.protocols.labelled import Labelled, difference, labelled
-from lossbench.readers import file_stem, image_positions, read_blufr, read_pairs, sha256_of
-from lossbench.records import RESULT, Record, read_record, write_curves, write_record
-from lossbench.report.figures import run_figures
+from lossbench.protocols.listed import listed
+from lossbench.protocols.request import LABELLED, Request, asked_rules, check_request
+from lossbench.records import CURVES, RESULT, Record, read_record, write_curves, write_record
 
-FEWEST = 200
-"""Replicates below which the ends of a 95 % interval are left to chance."""
-
+_HARDEST, _FIGURES = "hardest.csv", "figures"
+_CPU = torch.device("cpu")
 _BLOCK = 2**24
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to evaluate, on which rules, and where to write it.
+def evaluate_files(
+    request: Request, tell: Callable[[str], object] = lambda line: None
+) -> tuple[Record, bool]:
+    """The record of a request, and whether it was there before; DIR/result.json is written last.
 
-    protocols: of PROTOCOLS in lossbench.evaluate. against: embeddings of the same rows by another system.
-    pairs, trials, distractors: files that the protocols lfw, blufr and megaface (or identification) read.
-    rule, flip: of lfw; how its threshold is chosen, and how rows came from an image and its mirror image.
+    tell: called with what is at work, whenever that changes.
     """
-
-    embeddings: Path
-    labels: Path | None
-    out: Path
-    protocols: tuple[str, ...]
-    bootstrap: int
-    seed: int
-    name: str | None = None
-    against: Path | None = None
-    pairs: Path | None = None
-    trials: Path | None = None
-    distractors: Path | None = None
-    cleaned: bool = False
-    rule: str = "exact"
-    flip: str | None = None
-    figures: bool = True
-    force: bool = False
-
-
-def evaluate_files(request: Request) -> tuple[Record, bool]:
-    """The record of a request, and whether it was there before; DIR/result.json is written last."""
     started = time.perf_counter()
-    _check(request)
-    given = read(request.embeddings, request.labels)
+    check_request(request)
+    tell(f"reading {request.embeddings}")
+    given = read(request.embeddings, request.labels) if request.labelled else read_rows(request.embeddings)
     other = _other(request, given)
-    lists = {path.name: sha256_of(path) for path in (request.pairs, request.trials) if path}
-    asked = {"names": list(request.protocols), "bootstrap": request.bootstrap, "seed": request.seed}
-    rules = {"cleaned": request.cleaned, "rule": request.rule, "flip": request.flip}
-    config = {"protocol": {**asked, **rules, "lists": lists}}
     strangers = read_rows(request.distractors) if request.distractors else None
+    config = {"protocol": asked_rules(request)}
     identity = _digest(config, given, other, strangers)
     if (request.out / RESULT).exists() and not request.force:
         before = read_record(request.out)
@@ -78,75 +54,121 @@ def evaluate_files(request: Request) -> tuple[Record, bool]:
         raise ConfigError(
             f"{request.out}: holds the result of something else; choose another --out, or --force"
         )
-    request.out.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(request.out / "figures", ignore_errors=True)
-    found = _evaluate(request, given, strangers)
-    against = _against(request, found, other)
-    record = Record(
-        id=identity,
-        config=config,
-        metrics=found.evaluation.metrics,
-        details=_names(request) | found.evaluation.details | {"without_interval": found.without} | against,
-        intervals=found.intervals,
-        cost={
-            "seconds": time.perf_counter() - started,
-            "peak_memory_mb": peak_memory_mb(torch.device("cpu")),
-        },
-        split={"roles": {"test": given.facts()}, "sha256": identity},
-        environment=environment(torch.device("cpu"), str(given.rows.dtype)),
-    )
-    _write_hardest(request.out / "hardest.csv", found, given)
-    write_curves(request.out, **found.evaluation.curves)
-    if request.figures:
-        run_figures(request.out / "figures", record, found.evaluation.curves, [])
-    write_record(request.out, record)
+    with _written_at_once(request.out) as place:
+        found = _evaluate(request, given, strangers, tell)
+        facts = given.facts()
+        details = _names(request) | found.evaluation.details | {"without_interval": found.without}
+        details |= _against(request, found, other, tell)
+        if cautions := _cautions(request, facts, given, strangers) + details.get("cautions", []):
+            details["cautions"] = cautions
+        cost = {"seconds": time.perf_counter() - started, "peak_memory_mb": peak_memory_mb(_CPU)}
+        record = Record(
+            id=identity,
+            config=config,
+            metrics=found.evaluation.metrics,
+            details=details,
+            intervals=found.intervals,
+            cost=cost,
+            split={"roles": {"test": facts}, "sha256": identity},
+            environment=environment(_CPU, str(given.rows.dtype)),
+        )
+        _write(place, request, found, given, record, tell)
     return record, False
 
 
-def _check(request: Request) -> None:
-    """Refuse options that the protocols asked for would not read."""
-    readers = {
-        "pairs": ("lfw",),
-        "trials": ("blufr",),
-        "distractors": ("megaface", "identification"),
-        "cleaned": ("megaface",),
-        "flip": ("lfw",),
-        "against": ("verification",),
-    }
-    for option, protocols in readers.items():
-        if getattr(request, option) and not set(protocols) & set(request.protocols):
-            raise ConfigError(f"--{option}: only --protocol {' or '.join(protocols)} reads it")
-    if request.against and not request.bootstrap:
-        raise ConfigError("--against: needs --bootstrap of at least 200")
-    if 0 < request.bootstrap < FEWEST:
-        raise ConfigError(f"--bootstrap {request.bootstrap}: give {FEWEST} or more, or 0 for no intervals")
-    if request.out.exists() and not request.out.is_dir():
-        raise ConfigError(f"--out {request.out}: is a file; give a folder")
+def _write(
+    place: Path,
+    request: Request,
+    found: Labelled,
+    given: Embeddings,
+    record: Record,
+    tell: Callable[[str], object],
+) -> None:
+    if found.hardest:
+        _write_hardest(place / _HARDEST, found, given)
+    write_curves(place, **found.evaluation.curves)
+    if request.figures:
+        # matplotlib takes half a second to import.
+        from lossbench.report.figures import run_figures
+
+        tell("drawing figures")
+        run_figures(place / _FIGURES, record, found.evaluation.curves, [])
+    write_record(place, record)
+
+
+@contextmanager
+def _written_at_once(out: Path) -> Iterator[Path]:
+    """A folder to write into; what is in it goes to ``out`` at the end, or is gone where anything fails."""
+    new = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with TemporaryDirectory(dir=out, prefix=".evaluating-") as place:
+            yield Path(place)
+            # The record goes first and comes last: it never stands beside files of another.
+            own = (RESULT, CURVES, _HARDEST, _FIGURES)
+            for name in own[:3]:
+                (out / name).unlink(missing_ok=True)
+            shutil.rmtree(out / _FIGURES, ignore_errors=True)
+            for name in reversed(own):
+                if (Path(place) / name).exists():
+                    (Path(place) / name).replace(out / name)
+    except BaseException:
+        if new:
+            with suppress(OSError):
+                out.rmdir()
+        raise
 
 
 def _names(request: Request) -> dict[str, Any]:
-    dataset = (request.labels or request.embeddings).stem
+    dataset = (request.labels or request.media or request.pairs or request.embeddings).stem
     names = {"dataset": dataset, "head": request.name or request.embeddings.stem, "knobs": {}}
     return names | {"embeddings": str(request.embeddings)}
 
 
-def _evaluate(request: Request, given: Embeddings, strangers: Any) -> Labelled:
+def _cautions(
+    request: Request, facts: Mapping[str, int], given: Embeddings, strangers: Embeddings | None
+) -> list[str]:
+    where = "their label" if request.labelled else "the file"
+    counts = {
+        "rows that are zero": (facts["zero_rows"], "their cosine with everything counts as 0"),
+        f"rows that equal an earlier row of {where}": (facts["repeated"], "images there twice?"),
+        "rows that equal a row of another label": (facts["shared"], "mislabelled images?"),
+        "identities with one row": (facts.get("without_mate", 0), "they have no genuine pair"),
+    }
+    if "lfw" in request.protocols:  # labels are names of images
+        counts.pop("identities with one row")
+    if strangers is not None:
+        known = strangers.digests[np.isin(strangers.digests, given.digests)]
+        zero = int((strangers.digests == 0).sum())
+        counts["distractors that are zero"] = zero, "their cosine with everything counts as 0"
+        counts["distractors that equal a row"] = int((known != 0).sum()), "images of people in LABELS?"
+    return [f"{what}: {count:,} ({why})" for what, (count, why) in counts.items() if count]
+
+
+def _evaluate(
+    request: Request, given: Embeddings, strangers: Embeddings | None, tell: Callable[[str], object]
+) -> Labelled:
     rows, labels = torch.from_numpy(given.rows), torch.from_numpy(given.labels)
-    ours = [name for name in request.protocols if name in ("verification", "identification")]
-    others = None if strangers is None else torch.from_numpy(strangers)
-    found = labelled(
-        rows, labels, protocols=ours, distractors=others, replicates=request.bootstrap, seed=request.seed
-    )
+    others = None if strangers is None else torch.from_numpy(strangers.rows)
+    ours = [name for name in request.protocols if name in LABELLED]
+    found = Labelled(joined("test", {}))
+    if ours:
+        tell(f"{' and '.join(ours)}, all pairs of {len(rows):,} rows")
+        found = labelled(
+            rows, labels, protocols=ours, distractors=others, replicates=request.bootstrap, seed=request.seed
+        )
     parts: dict[str, Evaluation] = {}
-    if "lfw" in request.protocols:
-        parts["lfw"] = _lfw(request, given, rows)
-    if "blufr" in request.protocols:
-        parts["blufr"] = _blufr(request, given, rows, labels)
-    if "megaface" in request.protocols:
-        if others is None:
-            raise ConfigError("--protocol megaface: needs --distractors FILE")
-        parts["megaface"] = megaface(rows, labels, others, cleaned=request.cleaned)
-    return replace(found, evaluation=found.evaluation | joined("test", parts))
+    for name in request.protocols:
+        if name not in LABELLED:
+            tell(f"{name}, {len(rows):,} rows")
+            parts[name] = listed(name, request, given, others)
+    intervals = {
+        f"test/{metric}": interval
+        for part in parts.values()
+        for metric, interval in part.details.get("intervals", {}).items()
+    }
+    evaluation = found.evaluation | joined("test", parts)
+    return replace(found, evaluation=evaluation, intervals=found.intervals | intervals)
 
 
 def _write_hardest(path: Path, found: Labelled, given: Embeddings) -> None:
@@ -162,59 +184,40 @@ def _write_hardest(path: Path, found: Labelled, given: Embeddings) -> None:
         writer.writerows(rows)
 
 
-def _lfw(request: Request, given: Embeddings, rows: Tensor) -> Evaluation:
-    if request.pairs is None:
-        raise ConfigError("--protocol lfw: needs --pairs pairs.txt, and LABELS naming each row's image")
-    listed = read_pairs(request.pairs)
-    images = image_positions([file_stem(given.names[label]) for label in given.labels])
-    pairs, same, fold = (torch.from_numpy(part) for part in (listed.rows(images), listed.same, listed.fold))
-    found = lfw(rows, pairs, same, fold, rule=request.rule, flip=request.flip or "none")
-    # What nobody told is not known to be none.
-    return replace(found, details=found.details | {"flip": request.flip})
-
-
-def _blufr(request: Request, given: Embeddings, rows: Tensor, labels: Tensor) -> Evaluation:
-    if request.trials is None:
-        return blufr(rows, labels, draw_trials(labels, seed=request.seed))
-    official = read_blufr(request.trials)
-    if len(official.images) != len(rows):
-        raise ConfigError(
-            f"{request.trials}: names {len(official.images)} images, there are {len(rows)} rows"
-        )
-    both = np.unique(np.stack([given.labels, official.labels]), axis=1).shape[1]
-    if not both == len(given.names) == len(np.unique(official.labels)):
-        raise ConfigError(f"{request.trials}: groups the rows otherwise than LABELS; put rows in its order")
-    return blufr(rows, torch.from_numpy(official.labels), official.trials)
-
-
 def _other(request: Request, given: Embeddings) -> Embeddings | None:
     if request.against is None:
         return None
     other = read(request.against, request.labels)
-    if other.names != given.names or (other.labels != given.labels).any():
+    if other.names != given.names or not np.array_equal(other.labels, given.labels):
         raise ConfigError(
             f"--against {request.against}: has other labels; rows must belong together one by one"
         )
     return other
 
 
-def _against(request: Request, found: Labelled, other: Embeddings | None) -> dict[str, Any]:
+def _against(
+    request: Request, found: Labelled, other: Embeddings | None, tell: Callable[[str], object]
+) -> dict[str, Any]:
     if other is None:
         return {}
+    tell(f"all of it for {request.against}")
     rows, labels = torch.from_numpy(other.rows), torch.from_numpy(other.labels)
-    asked = {"replicates": request.bootstrap, "seed": request.seed}
-    theirs = labelled(rows, labels, protocols=["verification"], **asked)  # type: ignore[arg-type]
+    ours = [name for name in request.protocols if name in LABELLED]
+    theirs = labelled(rows, labels, protocols=ours, replicates=request.bootstrap, seed=request.seed)
     differences = difference(found, theirs)
     return {"against": {"embeddings": str(request.against), "differences": differences}}
 
 
-def _digest(config: Mapping[str, Any], given: Embeddings, other: Embeddings | None, strangers: Any) -> str:
+def _digest(
+    config: Mapping[str, Any], given: Embeddings, other: Embeddings | None, strangers: Embeddings | None
+) -> str:
     """Hex sha256 of every row, every label and what is asked of them."""
     digest = hashlib.sha256(json.dumps([config, RECIPE, given.names], sort_keys=True).encode())
     digest.update(given.labels.tobytes())
-    for rows in (given.rows, None if other is None else other.rows, strangers):
-        if rows is not None:
-            digest.update(json.dumps([str(rows.dtype), rows.shape]).encode())
+    for role, part in (("rows", given), ("against", other), ("distractors", strangers)):
+        if part is not None:
+            rows = part.rows
+            digest.update(json.dumps([role, str(rows.dtype), rows.shape]).encode())
             step = max(1, _BLOCK // rows.shape[1])
             for start in range(0, len(rows), step):
                 digest.update(rows[start : start + step].tobytes())

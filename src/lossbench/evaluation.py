@@ -11,18 +11,21 @@ from torch import Tensor, nn
 from lossbench.heads import EmbeddingHead
 from lossbench.lightning.datamodule import Batches, DeviceData
 from lossbench.lightning.module import Training
+from lossbench.lightning.stored_rows import Rows
 from lossbench.protocols import (
     Evaluation,
+    PairFolds,
     classification,
     identification,
     joined,
+    miniature,
     unclassified,
     verification,
 )
 
 
 @torch.no_grad()
-def embed(backbone: nn.Module, rows: Tensor, *, precision: str, batch_size: int = 1024) -> Tensor:
+def embed(backbone: nn.Module, rows: Rows, *, precision: str, batch_size: int = 1024) -> Tensor:
     """Embeddings (n, d) float32 of raw rows (n, ...), as the model sees them without augmentation."""
     labels = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
     backbone.eval()
@@ -71,7 +74,7 @@ def _parts(
 ) -> Iterator[tuple[str, Evaluation]]:
     embeddings: dict[int, Tensor] = {}
 
-    def embedded(rows: Tensor) -> Tensor:
+    def embedded(rows: Rows) -> Tensor:
         # A closed set is classified and verified on the same rows.
         if id(rows) not in embeddings:
             embeddings[id(rows)] = embed(module.backbone, rows, precision=precision)
@@ -84,19 +87,24 @@ def _parts(
         else:
             scores = module.head(embedded(closed[0]))
             yield "classification", classification(scores, closed[1], tau=taus[0], fitted_tau=taus[1])
-    pairs = data.verification_rows(role)
-    if pairs is not None:
-        embedding, label = embedded(pairs[0]), pairs[1]
+    rows = data.verification_rows(role)
+    if rows is not None:
+        embedding, label = embedded(rows[0]), rows[1]
         yield "verification", verification(embedding, label, fars=tuple(protocol["fars"]))
-        others = data.rows("distractors") if role == "test" else None
+        stored = data.rows("distractors") if role == "test" else None
+        others = None if stored is None else embedded(stored[0])
         yield (
             "identification",
             identification(
                 embedding,
                 label,
-                distractors=None if others is None else embedded(others[0]),
+                distractors=others,
                 ranks=tuple(protocol["ranks"]),
                 draws=protocol["draws"],
                 seed=protocol["seed"],
             ),
         )
+        if role == "test" and protocol.get("miniature"):
+            listed = data.dataset.pairs
+            pairs = None if listed is None else PairFolds(*map(torch.from_numpy, listed))
+            yield from miniature(embedding, label, others, pairs=pairs, seed=protocol["seed"])

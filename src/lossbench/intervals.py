@@ -1,8 +1,12 @@
-"""Confidence intervals of counts."""
+"""Confidence intervals of counts and of means, and p-values of several comparisons."""
 
 from __future__ import annotations
 
-from scipy.special import betaincinv
+import math
+import statistics
+from collections.abc import Sequence
+
+from scipy.special import betaincinv, stdtrit
 
 from lossbench.validate import check_range
 
@@ -25,3 +29,36 @@ def clopper_pearson(successes: int, trials: int, *, level: float = 0.95) -> tupl
     low = float(betaincinv(successes, failures + 1, tail)) if successes else 0.0
     high = float(betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
     return low, high
+
+
+def mean_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, float]:
+    """Return the t interval of the mean of two or more independent values.
+
+    >>> low, high = mean_interval([0.0, 1.0])
+    >>> round(low, 3), round(high, 3)
+    (-5.853, 6.853)
+    """
+    check_range("level", level, low=0, high=1, open_low=True, open_high=True)
+    check_range("len(values)", len(values), low=2, cure="one value has no spread")
+    error = statistics.stdev(values) / math.sqrt(len(values))
+    half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * error
+    mean = statistics.fmean(values)
+    return mean - half, mean + half
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number (Holm 1979, Scand. J. Statist. 6:65), in the same order.
+
+    The smallest times their number, the next times one less, ...; none below a smaller one's, none above 1.
+    However the comparisons depend on each other, the chance of any false claim stays below alpha.
+
+    >>> holm([0.04, 0.01, 0.5])
+    [0.08, 0.03, 0.5]
+    """
+    for p in p_values:
+        check_range("p", p, low=0, high=1)
+    adjusted, least = [0.0] * len(p_values), 0.0
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for left, i in zip(range(len(p_values), 0, -1), order, strict=True):
+        adjusted[i] = least = max(least, min(1.0, left * p_values[i]))
+    return adjusted

@@ -41,7 +41,7 @@ def execute(config: Mapping[str, Any], identity: str, folder: Path) -> Record:
     module = build.make_training(config, shape=data.shape, counts=counts, teacher=teacher).to(device)
     _warn_of_infeasible_margin(module, data.dataset.classes)
     precision = build.pick_precision(config["precision"], device, module.backbone)
-    names = run_names(config)
+    names = run_names(config) | {"dataset": data.dataset.name}
     resume_step = None if resume is None else resume[1] - 1
     with Tracking(folder, config, names, identity, resume_step) as tracking:
         fitted, train_seconds = _train(module, data, folder, config, precision, tracking, resume)
@@ -145,4 +145,6 @@ def _split(data: DeviceData) -> dict[str, Any]:
     """Who was in which role: identity names, or their number and digest where they are many."""
     roles = {role: split.describe() for role, split in data.dataset.splits.items()}
     facts = {"sha256": data.dataset.sha256, "open_set": data.dataset.open_set, "shape": list(data.shape)}
+    if data.dataset.facts:
+        facts["facts"] = dict(data.dataset.facts)
     return {**facts, "roles": roles}

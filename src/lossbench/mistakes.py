@@ -28,6 +28,12 @@ def misplaced_dash(arguments: Sequence[str]) -> str | None:
     return None
 
 
+def not_set(key: str) -> str:
+    """The answer to a value that only the user can give."""
+    example = {"path": "$HOME/faces", "_target_": "mypackage.MyClass"}.get(key.rpartition(".")[2], "...")
+    return f"{key} is not set: give it as {key}={example}"
+
+
 def explain(error: BaseException, arguments: Sequence[str]) -> str:
     """One line for what Hydra or the operating system refused."""
     text = str(error).strip()
@@ -45,6 +51,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str:
         schedule = next((word for word in arguments if word.startswith("margin_schedule=")), None)
         where = schedule or text.partition("full_key: ")[2].split("\n")[0]
         return f"{where}: the chosen head has no {missing_knob[1]}"
+    unset = re.search(r"Missing mandatory value: ([\w.]+)", text)
+    if unset:
+        return not_set(unset[1])
     if "Ambiguous value for argument" in text:
         return f"{text.split(chr(39))[1]}: several values are a sweep: add -m"
     if isinstance(error, OSError) and error.filename:

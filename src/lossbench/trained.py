@@ -26,7 +26,10 @@ def make_teacher(config: Mapping[str, Any], data: DeviceData) -> Teacher:
     folder = Path(config["teacher"]["folder"])
     record = read_record(folder)
     tau = float(record.config["loss"].get("tau", 1.0))
-    if record.split["sha256"] != data.dataset.sha256:
+    same_classes = _classes(record.split["roles"]["train"]) == _classes(
+        data.dataset.splits["train"].describe()
+    )
+    if record.split["sha256"] != data.dataset.sha256 or not same_classes:
         raise ConfigError(f"teacher={folder}: was trained on other data; its classes mean something else")
     module = load_run(folder, data).eval().requires_grad_(False)
     if isinstance(module.head, EmbeddingHead):
@@ -39,6 +42,10 @@ def make_teacher(config: Mapping[str, Any], data: DeviceData) -> Teacher:
             return module.head(embedding.float()) / tau
 
     return scores
+
+
+def _classes(role: Mapping[str, Any]) -> tuple[Any, Any]:
+    return role.get("names"), role.get("names_sha256")
 
 
 def load_run(folder: Path, data: DeviceData) -> Training:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from lossbench.datasets import alike
 from lossbench.datasets.alike import TOLERANCE, alike_pairs, first_of_alike
 
 
@@ -28,6 +30,18 @@ def test_pairs_equal_those_of_a_search_through_all_pairs() -> None:
     pairs = [tuple(pair) for pair in alike_pairs(images).tolist()]
     assert pairs == slow_pairs(images)
     assert pairs == [(0, 12), (1, 13), (2, 14), (3, 15), (4, 16), (5, 17)]
+
+
+@pytest.mark.parametrize("block", [1, 3, 64])
+def test_pairs_do_not_depend_on_how_many_are_looked_at_together(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(1)
+    base = generator.integers(0, 2, (5, 8, 8)).astype(np.uint8) * 255
+    images = np.concatenate([base[generator.integers(0, 5, 20)], np.zeros((2, 8, 8), np.uint8)])
+    images = images[generator.permutation(22)]
+    monkeypatch.setattr(alike, "_BLOCK", block)
+    assert [tuple(pair) for pair in alike_pairs(images).tolist()] == slow_pairs(images)
 
 
 def test_moving_up_by_a_pixel_makes_another_drawing() -> None:

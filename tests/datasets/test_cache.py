@@ -109,7 +109,7 @@ def test_a_cache_folder_that_is_a_file_is_refused(tmp_path: Path, monkeypatch: p
 def test_an_unwritable_folder_is_reported_once_and_done_without(tmp_path: Path, monkeypatch, caplog) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LOSSBENCH_CACHE", str(tmp_path / "file" / "below"))
-    cache._report_unwritable.cache_clear()
+    cache.report_unwritable.cache_clear()
     draw = Counted()
     with caplog.at_level(logging.WARNING):
         assert same(cached_arrays("k", draw), cached_arrays("k", draw))

@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 
 from lossbench.datasets.drawing import BASELINE, MIN_STYLES, draw_characters
-from lossbench.datasets.fonts import FONTS, font_files
+from lossbench.datasets.fonts import FONTS, font_faces
 
 Arrays = dict[str, np.ndarray]
 
@@ -19,7 +19,7 @@ def glyph(drawn: Arrays, character: str, font: str) -> np.ndarray:
 
 
 def test_drawing_twice_gives_the_same_pixels(drawn: Arrays) -> None:
-    again = draw_characters(font_files())
+    again = draw_characters(font_faces())
     assert again.keys() == drawn.keys()
     for name, array in again.items():
         np.testing.assert_array_equal(array, drawn[name])

@@ -8,7 +8,10 @@ import time
 
 import numpy as np
 import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
+from lossbench.config import conf_dir, part_name
 from lossbench.datasets import Dataset, Glyphs, glyphs
 from tests.datasets.conftest import DEFAULTS
 
@@ -151,3 +154,34 @@ def test_fingerprint_imports_neither_torch_nor_matplotlib() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert out.stdout.strip() == "[]"
+
+
+def test_the_default_set_is_the_one_of_the_published_results() -> None:
+    default = "ec1b7ad98614795af1045d5e74f52c6c01342bc9e2e56e0bdf65e99dd270f3be"
+    assert Glyphs(**DEFAULTS).fingerprint() == default
+    assert Glyphs(**DEFAULTS, min_styles=6, name="mine").fingerprint() == default
+    assert Glyphs(**DEFAULTS, min_styles=5).fingerprint() != default
+
+
+def test_a_character_of_fewer_styles_can_be_an_identity(drawn: dict[str, np.ndarray]) -> None:
+    source = instantiate(OmegaConf.load(conf_dir() / "dataset" / "glyphs_large.yaml").source)
+    large = source.load()
+    sizes = {role: len(split.names) for role, split in large.splits.items()}
+    assert sizes["train"] + sizes["val_open"] + sizes["test_open"] + sizes["distractors"] == 3887
+    assert sum(map(len, large.splits.values())) == 33088
+    assert large.name == "glyphs_large"
+    everybody = {int(name.split()[0][2:], 16) for split in large.splits.values() for name in split.names}
+    assert len(set(drawn["codepoint"].tolist()) - everybody) < 20  # those that now look like a lower one
+
+
+@pytest.mark.parametrize("name", ["glyphs", "glyphs_large"])
+def test_the_two_sizes_carry_their_own_names_in_tables(name: str) -> None:
+    config = OmegaConf.create({"dataset": OmegaConf.load(conf_dir() / "dataset" / f"{name}.yaml")})
+    assert part_name("dataset", OmegaConf.to_container(config.dataset, resolve=True)) == name
+
+
+def test_styles_held_out_leave_one_to_train_on_however_few_there_are() -> None:
+    with pytest.raises(ValueError, match=r"^test_styles=2: must .*in \[0, 1\]; .* no more than 3 styles"):
+        Glyphs(**DEFAULTS, min_styles=3)
+    with pytest.raises(ValueError, match=r"^min_styles=0: must be a whole number >= 1"):
+        Glyphs(**DEFAULTS, min_styles=0)

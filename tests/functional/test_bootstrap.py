@@ -4,13 +4,25 @@ import numpy as np
 import pytest
 import torch
 
-from lossbench.functional import cmc_curve, dir_at_far, open_set_curve, pair_roc, tar_at_far, weighted_rate
+from lossbench.functional import (
+    area_under_curve,
+    bootstrap,
+    cmc_curve,
+    dir_at_far,
+    equal_error_rate,
+    open_set_curve,
+    pair_roc,
+    pair_verification,
+    tar_at_far,
+    weighted_rate,
+    weighted_sums,
+)
 from lossbench.functional.bootstrap import (
     dir_replicates,
     identity_weights,
+    pair_replicates,
     percentile_interval,
     share_replicates,
-    tar_replicates,
 )
 from lossbench.functional.pair_tail import pair_tail
 from tests.functional import slow
@@ -35,11 +47,34 @@ def weighted(genuine, impostor, far):
     return best
 
 
-def slow_tar(embedding, label, weights, far):
-    """One replicate after the other, one pair after the other."""
+def tar_replicates(tail, weights, fars):
+    return pair_replicates(tail, weights, fars, eer=False, auc=False).tar
+
+
+def scored_pairs(embedding, label):
+    """Owner of each row, and all pairs of rows with their score."""
     rows, names = [slow.unit(row) for row in embedding.tolist()], sorted(set(label.tolist()))
     owner = [names.index(name) for name in label.tolist()]
-    pairs = [(i, j, float(slow.cosine(rows[i], rows[j]))) for i in range(len(rows)) for j in range(i)]
+    return owner, [(i, j, float(slow.cosine(rows[i], rows[j]))) for i in range(len(rows)) for j in range(i)]
+
+
+def resampled(embedding, label, weights):
+    """For each replicate the pairs of images of the people drawn: a copy of a person has pairs of its own,
+    and makes none with another copy. Genuine as (score, copy), impostor as scores."""
+    owner, pairs = scored_pairs(embedding, label)
+    for m in weights.tolist():
+        genuine, impostor = [], []
+        for i, j, score in pairs:
+            if owner[i] == owner[j]:
+                genuine += [(score, (owner[i], copy)) for copy in range(m[owner[i]])]
+            else:
+                impostor += [score] * (m[owner[i]] * m[owner[j]])
+        yield genuine, impostor
+
+
+def slow_tar(embedding, label, weights, far):
+    """One replicate after the other, one pair after the other."""
+    owner, pairs = scored_pairs(embedding, label)
     values = []
     for m in weights.tolist():
         genuine = [(s, m[owner[i]]) for i, j, s in pairs if owner[i] == owner[j]]
@@ -54,7 +89,7 @@ def same(found, expected):
 
 @pytest.mark.parametrize("chunk", [1, 7, 128])
 def test_replicates_of_tar_are_those_of_loops_over_weighted_pairs(monkeypatch, chunk):
-    monkeypatch.setattr(weighted_rate, "_CHUNK", chunk)
+    monkeypatch.setattr(weighted_sums, "_CHUNK", chunk)
     embedding, label = faces()
     tail = pair_tail(embedding, label, far=1.0)
     weights = identity_weights(len(tail.identities), replicates=12, seed=3)
@@ -62,6 +97,64 @@ def test_replicates_of_tar_are_those_of_loops_over_weighted_pairs(monkeypatch, c
     found = tar_replicates(tail, weights, fars)
     for row, far in zip(found, fars, strict=True):
         assert same(row, slow_tar(embedding, label, weights, far))
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 128])
+@pytest.mark.parametrize("tied", [False, True])
+def test_replicates_are_the_rates_of_the_people_drawn_all_over_again(monkeypatch, chunk, tied):
+    monkeypatch.setattr(weighted_sums, "_CHUNK", chunk)
+    monkeypatch.setattr(weighted_sums, "_ENTRIES", chunk)
+    monkeypatch.setattr(weighted_rate, "_IDENTITIES", chunk)
+    embedding, label = faces(n=24, identities=6, d=3)
+    embedding = embedding.round() if tied else embedding
+    tail = pair_tail(embedding, label, far=1.0)
+    weights = identity_weights(len(tail.identities), replicates=8, seed=3)
+    found = pair_replicates(tail, weights, (0.2, 0.02))
+    for r, (genuine, impostor) in enumerate(resampled(embedding, label, weights)):
+        scores, impostor = np.array([score for score, _ in genuine]), np.array(impostor)
+        assert float(found.eer[r]) == pytest.approx(slow.equal_error_rate(scores, impostor), abs=1e-14)
+        assert float(found.auc[r]) == pytest.approx(slow.area(scores, impostor), abs=1e-14)
+        for k, far in enumerate((0.2, 0.02)):
+            assert float(found.tar[k, r]) == pytest.approx(slow.tar_at_far(scores, impostor, far)[0])
+            allowed = [t for t in {*scores.tolist(), 2.0} if (impostor >= t).mean() <= far]
+            copies = sorted({copy for _, copy in genuine})
+            own = [[score >= min(allowed) for score, owner in genuine if owner == copy] for copy in copies]
+            macro = sum(sum(part) / len(part) for part in own) / len(own)
+            assert float(found.macro[k, r]) == pytest.approx(macro, abs=1e-14)
+
+
+def test_the_order_of_rows_and_the_names_of_people_are_of_no_account():
+    embedding, label = faces(n=120, identities=20)
+    weights = identity_weights(len(label.unique()), replicates=300)
+    order = torch.randperm(120, generator=torch.Generator().manual_seed(8))
+    one = pair_replicates(pair_tail(embedding, label, far=1.0), weights, (0.1, 0.01))
+    other = pair_replicates(pair_tail(embedding[order], 3 * label[order] + 5, far=1.0), weights, (0.1, 0.01))
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_threads_and_blocks_of_replicates_are_of_no_account(monkeypatch):
+    embedding, label = faces(n=150, identities=20)
+    weights = identity_weights(20, replicates=100)
+    one = pair_replicates(pair_tail(embedding, label, far=1.0), weights, (0.1, 0.01))
+    monkeypatch.setattr(bootstrap, "_REPLICATES", 9)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        other = pair_replicates(pair_tail(embedding, label, far=1.0, block=16), weights, (0.1, 0.01))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_an_equal_error_rate_beyond_a_short_tail_is_unknown_and_within_it_exact():
+    embedding, label = faces(n=200, identities=25, noise=0.6)
+    weights = identity_weights(25, replicates=200)
+    whole = pair_replicates(pair_tail(embedding, label, far=1.0), weights, (0.1,)).eer
+    for far in (0.4, 0.25, 0.2):
+        short = pair_replicates(pair_tail(embedding, label, far=far), weights, (0.1,)).eer
+        known = ~short.isnan()
+        assert torch.equal(short[known], whole[known])
+    assert 0 < int(known.sum()) < 200
 
 
 def test_ties_are_accepted_together_or_not_at_all():
@@ -94,8 +187,15 @@ def test_weights_of_one_give_the_rates_themselves():
     tail = pair_tail(embedding, label, far=0.1, spare=2)
     curve = pair_roc(embedding, label)
     ones = torch.ones(1, len(tail.identities), dtype=torch.int64)
-    for far, row in zip((0.1, 0.01), tar_replicates(tail, ones, (0.1, 0.01)), strict=True):
-        assert row.tolist() == [tar_at_far(curve, far).tar]
+    points = pair_verification(embedding, label, fars=(0.1, 0.01)).points
+    found = pair_replicates(tail, ones, (0.1, 0.01))
+    for point, tar, macro in zip(points, found.tar, found.macro, strict=True):
+        assert tar.tolist() == [tar_at_far(curve, point.far).tar]
+        assert macro.tolist() == [pytest.approx(point.tar_macro, abs=1e-15)]
+    whole = pair_tail(embedding, label, far=1.0)
+    assert pair_replicates(whole, ones, ()).eer.tolist() == [equal_error_rate(curve)]
+    assert pair_replicates(whole, ones, ()).auc.tolist() == [area_under_curve(curve)]
+    assert found.auc.isnan().all()
 
 
 def test_a_replicate_of_one_identity_has_no_impostor_pair_and_no_rate():
@@ -148,26 +248,26 @@ def test_sets_without_probes_of_a_kind_have_no_rate_and_without_any_found_mate_t
 
 
 def test_shares_are_weighted_by_identity():
-    success, identity = torch.tensor([True, False, True, True]), torch.tensor([0, 0, 1, 2])
+    found, trials = torch.tensor([[1, 2], [1, 0], [1, 1]]), torch.tensor([2, 1, 1])
     weights = torch.tensor([[1, 1, 1], [3, 0, 0], [0, 2, 1], [0, 0, 0]])
-    assert same(share_replicates(success, identity, weights), [0.75, 0.5, 1.0, math.nan])
+    shares = share_replicates(found, trials, weights)
+    assert same(shares, [[0.75, 0.5, 1.0, math.nan], [0.75, 1.0, 1 / 3, math.nan]])
 
 
 def test_the_spread_of_shares_is_that_of_binomial_sampling_when_identities_have_one_trial():
-    success = torch.arange(400) < 100
-    values = share_replicates(success, torch.arange(400), identity_weights(400, replicates=4000))
+    success = (torch.arange(400) < 100).unsqueeze(1)
+    values = share_replicates(success, torch.ones(400), identity_weights(400, replicates=4000))[0]
     assert float(values.std()) == pytest.approx(math.sqrt(0.25 * 0.75 / 400), rel=0.05)
     low, high = percentile_interval(values)[:2]
     assert (low, high) == (pytest.approx(0.25 - 0.0424, abs=5e-3), pytest.approx(0.25 + 0.0424, abs=5e-3))
 
 
-def test_repeating_every_image_of_an_identity_does_not_narrow_the_interval():
+def test_repeating_every_trial_of_an_identity_does_not_narrow_the_interval():
     embedding, label = faces(n=120, identities=20)
     curve = cmc_curve(embedding, label, draws=1)
-    success = torch.rand(120, generator=torch.Generator().manual_seed(0)) < float(curve.rates[0])
-    weights = identity_weights(20)
-    once = share_replicates(success, label, weights)
-    often = share_replicates(success.repeat(9), label.repeat(9), weights)
+    weights = identity_weights(len(curve.identities))
+    once = share_replicates(curve.found, curve.trials, weights)
+    often = share_replicates(9 * curve.found, 9 * curve.trials, weights)
     assert torch.allclose(once, often)
 
 

@@ -222,3 +222,23 @@ def test_wrong_shapes_and_numbers_are_refused_in_one_line():
     for name in ("ranks", "draws", "block"):
         with pytest.raises(ValueError, match=f"{name}=0"):
             cmc_curve(embedding, label, **{name: 0})
+
+
+@pytest.mark.parametrize("probes", [4096, 7])
+def test_successes_are_counted_for_each_identity(probes, monkeypatch):
+    monkeypatch.setattr("lossbench.functional.lineup._PROBES", probes)
+    embedding, label = faces(identities=20)
+    label = 3 * label
+    curve = cmc_curve(embedding, label, ranks=6, draws=4, seed=3)
+    names, images = label.unique(return_counts=True)
+    assert torch.equal(curve.identities, names[images > 1])
+    assert torch.equal(curve.trials, 4 * (images[images > 1] - 1))
+    rows, drawn = [slow.unit(row) for row in embedding.tolist()], list(galleries(label, 4, 3))
+    for identity, found in zip(curve.identities.tolist(), curve.found, strict=True):
+        expected = torch.zeros(6, dtype=torch.int32)
+        for gallery in drawn:
+            for i in (label == identity).nonzero().flatten().tolist():
+                mate = slow.cosine(rows[i], rows[gallery[identity]])
+                rank = sum(slow.cosine(rows[i], rows[entry]) >= mate for entry in gallery.values())
+                expected += torch.arange(1, 7) >= (7 if i == gallery[identity] else rank)
+        assert torch.equal(found, expected)

@@ -109,3 +109,20 @@ def test_rows_and_scores_that_are_not_finite_are_refused():
         best_threshold(torch.ones(1), torch.ones(1))
     with pytest.raises(ValueError, match=r"expected \(p,\) each"):
         best_threshold(torch.ones(2), torch.ones(1, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("listed", [3000, 40])
+@pytest.mark.parametrize("block", [1, 7, 1024])
+def test_pairs_scored_in_tiles_and_one_by_one_agree_in_every_bit(listed, block):
+    # 3,000 of 2,500 cells are multiplied in tiles, 40 one by one; 7 leaves tiles cut off at the edges.
+    generator = torch.Generator().manual_seed(listed)
+    rows = torch.randn(200, 16, generator=generator)
+    pairs = torch.randint(0, 200 if listed < 100 else 50, (listed, 2), generator=generator)
+    single = torch.cat([listed_scores(rows, pair.unsqueeze(0)) for pair in pairs[:100]])
+    assert torch.equal(listed_scores(rows, pairs, block=block)[:100], single)
+    doubled = slow.unit(rows[pairs[0, 0]].tolist()), slow.unit(rows[pairs[0, 1]].tolist())
+    assert float(single[0]) == pytest.approx(slow.cosine(*doubled), abs=1e-6)
+
+
+def test_no_pair_has_no_score():
+    assert listed_scores(torch.eye(3), torch.zeros(0, 2, dtype=torch.int64)).shape == (0,)

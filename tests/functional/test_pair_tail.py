@@ -96,3 +96,22 @@ def test_wrong_labels_and_numbers_are_refused_in_one_line():
     for name, value in (("far", 0), ("spare", 0.5), ("block", 0)):
         with pytest.raises(ValueError, match=f"{name}={value}"):
             pair_tail(embedding, label, **{"far": 0.1, name: value})
+
+
+def test_threads_change_no_score_kept_and_no_owner():
+    embedding, label = faces(n=300, identities=40)
+    one = pair_tail(embedding, label, far=0.02)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        other = pair_tail(embedding, label, far=0.02, block=32)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(one.impostor, other.impostor)
+    # The last may tie with those left out.
+    assert sorted(listed(one.impostor, one.impostor_identity)[:-1]) == sorted(
+        listed(other.impostor, other.impostor_identity)[:-1]
+    )
+    assert sorted(listed(one.genuine, one.genuine_identity)) == sorted(
+        listed(other.genuine, other.genuine_identity)
+    )

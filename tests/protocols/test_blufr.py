@@ -124,6 +124,7 @@ def test_a_trial_counted_by_hand():
     rows, label, trial = hand()
     # Genuine: A has cos 10, 10, 20, B has cos 10. Impostors: 11 pairs, the nearest 70, 80, 80 degrees apart.
     result = blufr(rows, label, [trial, trial], fars=(0.1,), open_set_fars=(1.0,))
+    assert "no error of their mean" in result.details["without_interval"]
     (facts, _) = result.details["per_trial"]
     assert (facts["genuine_pairs"], facts["impostor_pairs"]) == (4, 11)
     assert (facts["gallery"], facts["mated_probes"], facts["non_mated_probes"]) == (2, 3, 1)

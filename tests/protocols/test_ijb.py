@@ -7,7 +7,7 @@ import torch
 from sklearn.metrics import roc_curve
 
 from lossbench.functional.templates import Templates, pool_templates
-from lossbench.protocols.ijb import ijb_identification, ijb_verification
+from lossbench.protocols.ijb import _corners, ijb_identification, ijb_verification
 from lossbench.readers import TemplatePairs, TemplateSubjects
 from tests.functional import slow
 
@@ -54,6 +54,17 @@ def test_verification_gives_the_largest_tar_within_the_far_and_beside_it_the_nea
     assert result.details["flags"] == "N1D0F1"
     assert (result.details["templates"], result.details["media"], result.details["images"]) == (70, 70, 70)
     json.dumps([result.metrics, result.details], allow_nan=False)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 5, 1000])
+def test_corners_are_those_of_scikit_learn_whatever_ties(levels):
+    generator = torch.Generator().manual_seed(levels)
+    scores = torch.randint(levels, (400,), generator=generator) / levels
+    same = torch.rand(400, generator=generator) < 0.3 + 0.3 * scores
+    far, tar, _ = roc_curve(same.numpy(), scores.numpy())
+    found = _corners(scores, same)
+    assert np.array_equal(found[0].numpy(), far[::-1])
+    assert np.array_equal(found[1].numpy(), tar[::-1])
 
 
 def test_the_nearest_corner_may_lie_above_the_target_and_the_exact_rule_never_does():

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.stats import ttest_1samp
 
 from lossbench.functional import area_under_curve, roc_curve
+from lossbench.intervals import clopper_pearson
 from lossbench.protocols.lfw import RULES, contiguous_folds, lfw, with_mirror
 from tests.functional import slow
 
@@ -90,6 +92,28 @@ def test_each_fold_is_decided_by_the_best_threshold_of_the_others():
     assert result.metrics["pair_accuracy_standard_error"] == pytest.approx(
         np.std(accuracies, ddof=1) / math.sqrt(6)
     )
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_accuracy_has_an_interval_over_folds_and_one_over_pairs(rule):
+    embedding, pairs, same, fold = listed()
+    result = lfw(embedding, pairs, same, fold, rule=rule)
+    interval = result.details["intervals"]["pair_accuracy"]
+    expected = ttest_1samp(result.details["fold_accuracy"], 0).confidence_interval()
+    assert (interval["low"], interval["high"]) == pytest.approx((expected.low, min(expected.high, 1)))
+    assert (interval["level"], interval["folds"], interval["method"]) == (0.95, 6, "t over folds")
+    right = round(sum(share * 20 for share in result.details["fold_accuracy"]))
+    assert result.details["right_pairs"] == right
+    assert result.details["right_pairs_interval"] == list(clopper_pearson(right, 120))
+
+
+def test_folds_that_are_all_right_have_no_interval_but_that_of_pairs():
+    label = torch.arange(24) % 12
+    pairs = torch.stack([torch.arange(24), torch.cat([torch.arange(12, 24), torch.arange(1, 13)])], dim=1)
+    result = lfw(torch.eye(12)[label], pairs, label[pairs[:, 0]] == label[pairs[:, 1]], torch.arange(24) % 2)
+    assert result.metrics["pair_accuracy"] == 1
+    assert result.details["intervals"] == {}
+    assert result.details["right_pairs_interval"] == [pytest.approx(0.8575, abs=1e-4), 1.0]
 
 
 def test_the_insightface_rule_takes_the_first_best_of_400_squared_distances():

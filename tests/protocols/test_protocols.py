@@ -8,6 +8,7 @@ from sklearn.metrics import log_loss
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from lossbench.functional import cmc_curve, equal_error_rate, pair_roc, tar_at_far
+from lossbench.intervals import clopper_pearson
 from lossbench.protocols import Evaluation, classification, identification, verification
 from tests.functional import slow
 from tests.metrics.test_metrics import faces
@@ -92,14 +93,31 @@ def test_verification_reports_rates_with_what_they_rest_on():
     assert list(result.metrics) == ["auc", "eer", *rates, *(f"macro/{name}" for name in rates)]
     assert result.metrics["tar_far_1e_1"] == point.tar
     assert result.metrics["eer"] == equal_error_rate(curve)
+    accepted = round(point.achieved_far * curve.impostors)
     assert result.details["tar_far_1e_1"] == {
         "threshold": point.threshold,
         "achieved_far": point.achieved_far,
         "impostors": curve.impostors,
+        "expected_false_accepts": 0.1 * curve.impostors,
+        "false_accepts": accepted,
+        "far_interval": list(clopper_pearson(accepted, curve.impostors)),
     }
     assert result.details["genuine_pairs"] + result.details["impostor_pairs"] == 60 * 59 // 2
     assert result.metrics["tar_far_1e_6"] is None
     assert "1,000,000 impostor pairs" in result.details["undefined"]["tar_far_1e_6"]
+
+
+def test_a_rate_that_few_false_accepts_decide_comes_with_a_caution():
+    embedding, label = faces()
+    expected = "tar_far_5e_3: rests on 7.9 false accepts, {} seen: the FAR itself may be from"
+    result = verification(embedding, label, fars=(0.1, 5e-3, 1e-6))
+    (line,) = result.details["cautions"]
+    assert line.startswith(expected.format(result.details["tar_far_5e_3"]["false_accepts"]))
+    # Nobody resembles anybody else: the rule of three, on both sides of 95 %.
+    apart = verification(torch.eye(30)[torch.arange(60) % 30], torch.arange(60) % 30, fars=(1e-3,))
+    assert apart.details["cautions"] == [
+        "tar_far_1e_3: rests on 1.7 false accepts, 0 seen: the FAR itself may be up to 0.002 (95 %)"
+    ]
 
 
 def test_verification_curves_are_thinned():

@@ -22,8 +22,14 @@ from tests.readers.samples import refused
 
 leaves = st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.text(max_size=5))
 leaves |= st.binary(min_size=1, max_size=300)
+keys = st.text(max_size=5) | st.binary(min_size=1, max_size=5)
 values = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=4) | st.lists(inner, max_size=4).map(tuple)
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.lists(inner, max_size=4).map(tuple),
+        st.dictionaries(keys, inner, max_size=4),
+    ),
 )
 
 
@@ -173,7 +179,9 @@ def test_the_byte_of_the_name_is_told(tmp_path):
         (b"\x80\x02cnumpy\nndarray\n)\x81.", "instruction NEWOBJ"),
         (b"\x80\x02\x82\x01.", "instruction EXT1"),
         (b"Pname\n.", "instruction PERSID"),
-        (b"}.", "instruction EMPTY_DICT"),
+        (b"}K\x01K\x02s.", "a key that is no text"),
+        (b"}(U\x01au.", "do not pair"),
+        (b"](U\x01aK\x01u.", "in what is no dict"),
         (b"\x8f.", "instruction EMPTY_SET"),
         (b"G\x00\x00\x00\x00\x00\x00\x00\x00.", "instruction BINFLOAT"),
         (b"\x97.", "instruction NEXT_BUFFER"),

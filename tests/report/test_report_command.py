@@ -19,7 +19,7 @@ def test_three_runs_become_tables_and_figures(run_folders: Path, capsys: pytest.
     assert main([str(run_folders)]) == 0
     out = run_folders / "report"
     assert sorted(path.name for path in out.iterdir()) == [
-        "cmc.png", "cmc.svg", "roc.png", "roc.svg", "runs.csv", "table.csv", "table.md",
+        "cmc.png", "cmc.svg", "report.html", "roc.png", "roc.svg", "runs.csv", "table.csv", "table.md",
     ]  # fmt: skip
     assert "| amsoftmax | ce | m=0.35 s=30 | 3 | 91.00 ± 2.48 |" in (out / "table.md").read_text(
         encoding="utf-8"

@@ -179,6 +179,44 @@ def test_a_run_ends_with_its_metrics_and_where_to_look(record: MakeRecord, tmp_p
         assert part in text
 
 
+def test_reasons_to_doubt_the_numbers_stand_below_them_with_the_names_of_the_table(
+    record: MakeRecord,
+) -> None:
+    run = record(metrics={"test/tar_far_1e_3": 0.6})
+    run.details["cautions"] = ["tar_far_1e_3: rests on 3.0 false accepts", "rows that are zero: 2"]
+    text = shown(run_summary(run, "runs/x"))
+    assert "warning  TAR@FAR=1e-3: rests on 3.0 false accepts\n" in text
+    assert "warning  rows that are zero: 2\n" in text
+
+
+def test_a_reason_that_several_metrics_share_is_told_once(record: MakeRecord) -> None:
+    names = ("tar_far_1e_5", "tar_far_1e_6", "macro/tar_far_1e_6")
+    run = record(metrics=dict.fromkeys([f"test/{name}" for name in names]))
+    run.details["undefined"]["test/tar_far_1e_5"] = "another"
+    text = shown(run_summary(run, "runs/x"))
+    assert text.count("too few impostors") == 1
+    assert "undefined, as TAR@FAR=1e-6" in text
+    assert "undefined: another" in text
+
+
+def test_a_summary_fits_into_80_columns_with_values_and_intervals_whole(record: MakeRecord) -> None:
+    metrics = {f"test/{name}": 0.1234 for name in ("macro/tar_far_1e_3", "dir_far_1e_2", "pair_accuracy")}
+    intervals = {name: {"low": 0.1, "high": 0.1357} for name in metrics}
+    run = record(metrics=metrics, intervals=intervals)
+    run.details["test/ijb_verification"] = {
+        "flags": "N1D1F1",
+        "templates": 23124,
+        "per_trial": [1],
+        "more": {},
+    }
+    lines = shown(run_summary(run, "runs/x"), width=80).splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert sum("10.00 to 13.57" in line for line in lines) == 3
+    text = " ".join(" ".join(lines).split())
+    assert "flags N1D1F1, templates 23,124" in text
+    assert "per trial" not in text
+
+
 def test_a_sweep_ends_with_its_table_and_every_failed_job(record: MakeRecord) -> None:
     text = shown(sweep_summary([record()], [("m=-3", "m=-3: must lie in [0, 1)"), ("m=x", "not a number")]))
     assert "amsoftmax" in text

@@ -7,7 +7,26 @@ from importlib import import_module
 from lossbench.chapter.claim import Claim
 
 SECTIONS = {
+    "linear": "3.1-3.1.2 The score function",
+    "bias": "3.1.1-3.1.3 The bias",
+    "scaling": "3.2.1 Scaling the input",
+    "templates": "3.3 Templates",
+    "modes": "3.3.4-3.3.5 Classes of several modes",
+    "geometry": "3.4.1-3.4.2 Points and hyperplanes",
+    "dimensions": "3.4.3-3.4.4 XOR, and many dimensions",
+    "requirements": "3.6-3.6.2 What a loss must do",
+    "softmax": "3.6.3 Softmax and cross-entropy",
+    "temperature": "3.6.3 Temperature",
+    "temperature_uses": "3.6.3 Uses of the temperature",
+    "squared_error": "3.6.3.1 Squared error",
+    "squared_error_training": "3.6.3.1 Squared error, trained with",
+    "squared_scores": "3.6.3.1 Shares of squared scores",
     "hinge": "3.6.4 Multiclass hinge",
+    "hinge_variants": "3.6.4 Questions on the hinge",
+    "comparison": "3.6.5 Cross-entropy beside the hinge",
+    "initial_loss": "3.6.5 The loss before training",
+    "initial_heads": "3.6.5 The loss before training, of other heads",
+    "miniature": "3.6.6 Table 3.1 in small, by training",
 }
 """Module -> heading, in the order of the chapter."""
 

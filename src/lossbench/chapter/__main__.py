@@ -17,10 +17,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 where a claim's check did not come out as expected or an id is unknown."""
     options = _parser().parse_args(argv)
     # Only now: --help should answer at once.
+    import torch
+
     from lossbench.chapter import claims
     from lossbench.chapter.claim import NOT_CONFIRMED, examine
-    from lossbench.chapter.pages import working
+    from lossbench.chapter.pages import working, write_drawn
 
+    # The checks are small: threads would wait for each other, and sums depend on how many there are.
+    torch.set_num_threads(1)
     known = {one.id: one for found in claims().values() for one in found}
     for name in options.ids:
         if name not in known:
@@ -34,10 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         found = [examine(known[name]) for name in options.ids]
         print("\n\n".join(map(working, found)))
         if options.out:
-            from lossbench.report.style import save
-
-            for stem, figure in (item for one in found for item in one.work.figures.items()):
-                print(save(figure, options.out, stem)[0])
+            print(*write_drawn(options.out, found), sep="\n")
         return int(any(one.verdict == NOT_CONFIRMED for one in found))
     return _all(options.out or Path("results/chapter"))
 
@@ -48,7 +49,7 @@ def _all(folder: Path) -> int:
     from rich.progress import track
 
     from lossbench.chapter import claims
-    from lossbench.chapter.claim import NOT_CONFIRMED, NOT_RUN, examine
+    from lossbench.chapter.claim import NOT_CONFIRMED, examine
     from lossbench.chapter.pages import write_pages
     from lossbench.environment import environment
 
@@ -62,9 +63,8 @@ def _all(folder: Path) -> int:
     write_pages(folder, findings, environment(torch.device("cpu"), "float64"))
     done = [finding for found in findings.values() for finding in found]
     for finding in done:
-        if finding.verdict in (NOT_CONFIRMED, NOT_RUN):
-            reason = finding.reason or "; ".join(finding.work.failed)
-            print(f"{finding.claim.id}: {finding.verdict}: {reason}")
+        if not finding.as_expected:
+            print(f"{finding.claim.id}: {finding.verdict}: {finding.remark}")
     print(f"{len(done)} claims in {sum(each.seconds for each in done):.0f} s: {folder / 'claims.md'}")
     return int(any(each.verdict == NOT_CONFIRMED for each in done))
 

@@ -6,13 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from matplotlib.figure import Figure
 
 from lossbench.report.style import house_style
 
-VERDICTS = ("holds", "holds with a condition", "overstated", "conflict", "slip", "wrong", "note")
+VERDICTS = (
+    *("holds", "holds with a condition", "overstated", "conflict", "slip", "wrong", "note"),
+    *("reproduced", "not resolved", "contradicted"),
+)
 """overstated: true under a condition that the text leaves out. conflict: two places disagree. slip: typing or
-label, the idea is right. wrong: false as written. note: no mistake, a caution."""
+label, the idea is right. wrong: false as written. note: no mistake, a caution. The last three: orderings of
+trained runs, decided by their differences."""
 
 NOT_CONFIRMED = "not confirmed"
 NOT_RUN = "not run"
@@ -24,9 +29,10 @@ class Missing(Exception):  # noqa: N818
 
 @dataclass
 class Working:
-    """A check being carried out: its steps as a student would write them down, and its figures.
+    """A check being carried out: its steps as a student would write them down, its figures and its pages.
 
     expected, measured: cells of the table, one entry for each ``number`` or ``true`` that is no mere step.
+    pages: stem -> Markdown of a page of its own. verdict: where trained runs decide it.
     """
 
     steps: list[str] = field(default_factory=list)
@@ -34,6 +40,8 @@ class Working:
     measured: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     figures: dict[str, Figure] = field(default_factory=dict)
+    pages: dict[str, str] = field(default_factory=dict)
+    verdict: str = ""
 
     def let(self, text: str) -> None:
         """Write down a step that decides nothing."""
@@ -42,12 +50,18 @@ class Working:
     def number(
         self, what: str, measured: float, expected: float, *, within: float = 1e-4, step: bool = False
     ) -> None:
-        """Compare a number with what it should be, to ``within``; a ``step`` stays out of the table."""
-        right = abs(measured - expected) <= within
-        self._check(right, f"{what} = {measured:.6g}", f"{expected:.6g}")
+        """Compare a number with what it should be, to ``within``; a ``step`` stays out of the table.
+
+        Raises:
+            ValueError: if ``within`` is so wide that 0 would pass for ``expected``.
+        """
+        if 0 < abs(expected) <= within:
+            raise ValueError(f"within={within:g}: would take 0 for {what} = {expected:g}; make it smaller")
+        found = f"{measured + 0.0:.6g}"  # 0 and not -0
+        self._check(abs(measured - expected) <= within, f"{what} = {found}", f"{expected:.6g}")
         if not step:
-            self.expected.append(f"{what} = {expected:.6g}")
-            self.measured.append(f"{measured:.6g}")
+            self.expected.append(f"{what} = {expected:.6g}{_loose(within, [expected])}")
+            self.measured.append(found)
 
     def numbers(
         self, what: str, measured: Sequence[float], expected: Sequence[float], *, within: float = 1e-4
@@ -55,9 +69,9 @@ class Working:
         """Compare a row of numbers."""
         pairs = zip(measured, expected, strict=True)
         right = all(abs(one - other) <= within for one, other in pairs)
-        found, wanted = (", ".join(f"{value:.5g}" for value in row) for row in (measured, expected))
+        found, wanted = (", ".join(f"{value + 0.0:.5g}" for value in row) for row in (measured, expected))
         self._check(right, f"{what} = {found}", wanted)
-        self.expected.append(f"{what} = {wanted}")
+        self.expected.append(f"{what} = {wanted}{_loose(within, expected)}")
         self.measured.append(found)
 
     def true(self, what: str, condition: bool, measured: str = "", *, step: bool = False) -> None:
@@ -74,9 +88,14 @@ class Working:
         return self.figures[stem]
 
     def _check(self, right: bool, told: str, wanted: str) -> None:
-        self.steps.append(told + ("" if right else f"   NOT AS EXPECTED{f': {wanted}' if wanted else ''}"))
         if not right:
-            self.failed.append(told)
+            self.failed.append(told + (f", not {wanted}" if wanted else ""))
+        self.steps.append(told if right else f"NOT AS EXPECTED: {self.failed[-1]}")
+
+
+def _loose(within: float, expected: Sequence[float]) -> str:
+    """A tolerance that a reader should know of: more than 2 in 1000."""
+    return f" ± {within:.2g}" if within > 0.002 * max(map(abs, expected), default=0.0) > 0 else ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +131,16 @@ class Finding:
     seconds: float
     reason: str | None = None
 
+    @property
+    def as_expected(self) -> bool:
+        """Whether the check was run and everything came out."""
+        return self.reason is None and not self.work.failed
+
+    @property
+    def remark(self) -> str:
+        """What belongs beside the verdict: what is correct, what did not come out, or why it was not run."""
+        return self.reason or "; ".join(self.work.failed) or self.claim.correct
+
 
 def claim(
     id: str, *, says: str, verdict: str, correct: str = "", otherwise: str = NOT_CONFIRMED
@@ -121,14 +150,15 @@ def claim(
 
 
 def examine(one: Claim) -> Finding:
-    """Carry out the check of a claim."""
+    """Carry out the check of a claim, from the same random state whatever ran before."""
     work, started = Working(), time.perf_counter()
     try:
-        with house_style():
+        with house_style(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
             one.check(work)
     except Missing as missing:
         return Finding(one, work, NOT_RUN, time.perf_counter() - started, str(missing))
     if not work.expected:
         raise ValueError(f"{one.id}: its check states nothing, so it could not fail")
-    verdict = one.otherwise if work.failed else one.verdict
+    verdict = one.otherwise if work.failed else work.verdict or one.verdict
     return Finding(one, work, verdict, time.perf_counter() - started)

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-import torch
+from functools import partial
+
+from torch import Tensor
 
 from lossbench.chapter.claim import Working, claim
-from lossbench.losses import crammer_singer_loss, cross_entropy_loss, hinge_loss, squared_hinge_loss
+from lossbench.chapter.scores import NAMES, SCORES, TARGET, cost, row, slope
+from lossbench.losses import (
+    crammer_singer_loss,
+    cross_entropy_loss,
+    hinge_loss,
+    squared_hinge_loss,
+)
 
-NAMES = ("cat", "car", "frog")
-SCORES = torch.tensor([[3.2, 5.1, -1.7], [1.3, 4.9, 2.0], [2.2, 2.5, -3.1]], dtype=torch.float64)
-TARGET = torch.tensor([0, 1, 2])
+
+@claim(
+    "C-3.6.4-hinge",
+    says="L = sum over j != y of max(0, s_j - s_y + 1): 0 when the margins hold, else linear.",
+    verdict="holds",
+)
+def slopes(work: Working) -> None:
+    for name, scores, target, wanted in zip(
+        NAMES, SCORES, TARGET.tolist(), ([-1, 1, 0], [0, 0, 0], [1, 1, -2]), strict=True
+    ):
+        violated = sum(float(s) - float(scores[target]) + 1 > 0 for j, s in enumerate(scores) if j != target)
+        work.let(f"{name}: {violated} violated, each with slope +1, and -{violated} for its own score")
+        found = slope(_hinge, scores[None], target)[0]
+        work.numbers(f"slope of the {name} image by autograd", found.tolist(), wanted)
+    work.number("scores (2, 1, -5): margins 1 and 7 hold", cost(_hinge, row(2, 1, -5)), 0.0)
+    falling = [cost(_hinge, row(own, 1, -5)) for own in (1.5, 1.0, 0.5)]
+    work.numbers("own score 1.5, 1, 0.5 beside 1", falling, [0.5, 1.0, 1.5])
+    doubled = cost(partial(hinge_loss, delta=2.0), row(2, 1, -5))
+    work.number("scores (2, 1, -5) with a margin of 2", doubled, 1.0)
+
+
+def _hinge(scores: Tensor, target: Tensor) -> Tensor:
+    return hinge_loss(scores, target, delta=1.0)
 
 
 @claim(
@@ -23,7 +51,7 @@ def example(work: Working) -> None:
             f"max(0, {score:g} - {scores[target]:g} + 1)" for j, score in enumerate(scores) if j != target
         ]
         work.let(f"{name}: {' + '.join(terms)}")
-    hinge = hinge_loss(SCORES, TARGET, delta=1.0)
+    hinge = _hinge(SCORES, TARGET)
     work.numbers("hinge of cat, car, frog", hinge.tolist(), [2.9, 0.0, 12.9])
     work.number("mean", float(hinge.mean()), 15.8 / 3)
     entropy = cross_entropy_loss(SCORES, TARGET, tau=1.0)
@@ -34,18 +62,17 @@ def example(work: Working) -> None:
 
 
 @claim(
-    "X-02",
-    says="Scaling the scores does not change the hinge loss (3.6.5, caption of 3.18).",
-    verdict="overstated",
-    correct="Only a factor of at least 1 while every margin is satisfied leaves it at 0.",
+    "X-15",
+    says="L_cat begins with max(0, s_cat - s_cat + 1).",
+    verdict="slip",
+    correct="s_car - s_cat + 1; the numbers on the next line are right.",
 )
-def scaling(work: Working) -> None:
-    def loss(scores: list[float], factor: float) -> float:
-        return float(hinge_loss(factor * torch.tensor([scores]).double(), torch.tensor([0]), delta=1.0))
-
-    work.number("all margins satisfied, factor 2", loss([10, -2, 3], 2), 0.0)
-    work.number("the cat image as it is", loss([3.2, 5.1, -1.7], 1), 2.9)
-    work.number("the cat image, factor 2", loss([3.2, 5.1, -1.7], 2), 4.8)
-    work.number("[10, 9.5, 9.5] as it is", loss([10, 9.5, 9.5], 1), 1.0)
-    work.number("[10, 9.5, 9.5], factor 2", loss([10, 9.5, 9.5], 2), 0.0)
-    work.number("a satisfied [2, 0.5, 0.5], factor 0.5", loss([2, 0.5, 0.5], 0.5), 0.5)
+def first_term(work: Working) -> None:
+    cat, car, frog = SCORES[0].tolist()
+    printed = max(0, cat - cat + 1) + max(0, frog - cat + 1)
+    meant = max(0, car - cat + 1) + max(0, frog - cat + 1)
+    work.let(f"as printed: max(0, {cat} - {cat} + 1) + max(0, {frog} - {cat} + 1)")
+    work.number("as printed", printed, 1.0)
+    work.let(f"as meant: max(0, {car} - {cat} + 1) + max(0, {frog} - {cat} + 1)")
+    work.number("as meant", meant, 2.9)
+    work.number("hinge of the cat image", cost(_hinge, SCORES[:1]), 2.9)

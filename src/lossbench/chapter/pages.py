@@ -7,17 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lossbench.chapter.claim import NOT_CONFIRMED, NOT_RUN, VERDICTS, Finding
+from lossbench.chapter.claim import VERDICTS, Finding
 from lossbench.report.style import save
 
 
 def write_pages(folder: Path, found: Mapping[str, Sequence[Finding]], facts: Mapping[str, object]) -> None:
     """Write claims.md, claims.csv and every figure into ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for findings in found.values():
-        for finding in findings:
-            for stem, figure in finding.work.figures.items():
-                save(figure, folder, stem)
+    write_drawn(folder, [finding for findings in found.values() for finding in findings])
     (folder / "claims.md").write_text(page(found, facts), encoding="utf-8")
     with (folder / "claims.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
@@ -29,6 +25,26 @@ def write_pages(folder: Path, found: Mapping[str, Sequence[Finding]], facts: Map
         )
 
 
+def write_drawn(folder: Path, findings: Sequence[Finding]) -> list[Path]:
+    """Write the figures of findings, and the pages they bring along, into ``folder``; return the files.
+
+    Raises:
+        ValueError: if two of them have the same name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stems = Counter(stem for one in findings for stem in (*one.work.figures, *one.work.pages))
+    if twice := [stem for stem, count in stems.items() if count > 1]:
+        raise ValueError(f"{', '.join(twice)}: two claims write it; choose another stem")
+    written = []
+    for one in findings:
+        for stem, figure in one.work.figures.items():
+            written += save(figure, folder, stem)
+        for stem, text in one.work.pages.items():
+            written.append(folder / f"{stem}.md")
+            written[-1].write_text(text, encoding="utf-8")
+    return written
+
+
 def page(found: Mapping[str, Sequence[Finding]], facts: Mapping[str, object]) -> str:
     """All findings as Markdown: the verdicts counted, then a table for each section with its figures."""
     every = [finding for findings in found.values() for finding in findings]
@@ -38,7 +54,8 @@ def page(found: Mapping[str, Sequence[Finding]], facts: Mapping[str, object]) ->
         "# What the chapter claims, and what we measured",
         "",
         f"{len(every)} claims: " + ", ".join(f"{counted[v]} {v}" for v in order if counted[v]) + ".",
-        "A verdict is given only where every number of its check came out as expected. *overstated*: true "
+        "A verdict is given only where every number of its check came out as expected, to within 0.2 % "
+        "or what ± says. *overstated*: true "
         "under a condition that the text leaves out; *conflict*: two places of the chapter disagree; *slip*: "
         "typing or label, the idea is right; *wrong*: false as written; *note*: no mistake, a caution.",
         "",
@@ -49,15 +66,15 @@ def page(found: Mapping[str, Sequence[Finding]], facts: Mapping[str, object]) ->
         lines += [f"## {heading}", "", *_table(findings), ""]
         stems = [(one.claim.id, stem) for one in findings for stem in one.work.figures]
         lines += [line for name, stem in stems for line in (f"![{name}]({stem}.svg)", "")]
+        pages = [stem for one in findings for stem in one.work.pages]
+        lines += [line for stem in pages for line in (f"[{stem}]({stem}.md)", "")]
     return "\n".join(lines)
 
 
 def _table(findings: Sequence[Finding]) -> list[str]:
     lines = ["| id | claim | expected | measured | verdict |", "|---|---|---|---|---|"]
     for one in findings:
-        verdict = f"**{one.verdict}**"
-        if told := one.reason or one.claim.correct:
-            verdict += f": {told}"
+        verdict = f"**{one.verdict}**" + (f": {one.remark}" if one.remark else "")
         cells = (one.claim.id, one.claim.says, *_cells(one, "<br>"), verdict)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return lines
@@ -76,8 +93,4 @@ def working(one: Finding) -> str:
     lines = [f"{one.claim.id}: {one.claim.says}", ""]
     lines += [f"  {step}" for step in one.work.steps]
     lines += ["", f"verdict: {one.verdict}"]
-    if one.reason:
-        lines.append(one.reason)
-    elif one.verdict not in (NOT_CONFIRMED, NOT_RUN) and one.claim.correct:
-        lines.append(one.claim.correct)
-    return "\n".join(lines)
+    return "\n".join([*lines, one.remark] if one.remark else lines)

@@ -73,6 +73,17 @@ def cached_arrays(key: str, draw: Callable[[], Arrays]) -> Arrays:
     return arrays
 
 
+@cache
+def report_unwritable(folder: Path, reason: str) -> None:
+    """Warn of it once."""
+    logger.warning("cannot write the cache folder %s (%s): going on without it", folder, reason)
+
+
+def one_line(error: Exception) -> str:
+    """Kind and text of an error."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def _read(path: Path) -> Arrays | None:
     try:
         if not path.is_file():
@@ -83,7 +94,7 @@ def _read(path: Path) -> Arrays | None:
         if str(stored.pop("sha256")) != digest(stored):
             raise ValueError("its contents do not match its sha256")
     except Exception as error:  # a torn zip raises anything from EOFError to zlib.error
-        logger.warning("%s is damaged (%s): drawing it again", path, _one_line(error))
+        logger.warning("%s is damaged (%s): drawing it again", path, one_line(error))
         _remove(path)
         return None
     return stored
@@ -99,22 +110,13 @@ def _write(path: Path, arrays: Arrays) -> None:
             np.savez(file, sha256=np.array(digest(arrays)), **arrays)  # type: ignore[arg-type]
         temporary.replace(path)
     except OSError as error:
-        _report_unwritable(path.parent, _one_line(error))
+        report_unwritable(path.parent, one_line(error))
         if temporary is not None:
             _remove(temporary)
-
-
-@cache
-def _report_unwritable(folder: Path, reason: str) -> None:
-    logger.warning("cannot write the cache folder %s (%s): going on without it", folder, reason)
 
 
 def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        logger.warning("cannot remove %s (%s)", path, _one_line(error))
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+        logger.warning("cannot remove %s (%s)", path, one_line(error))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lossbench.datasets.alike import alike_pairs, first_of_alike
+from lossbench.datasets.fonts import Face
 
 if TYPE_CHECKING:
     from matplotlib.ft2font import FT2Font
@@ -18,97 +21,144 @@ SIDE = 32  # pixels
 EM = 20  # pixels: capitals with two accents and most arrows fit, with room left for distortions
 BASELINE = 23  # row: the same for all characters, so that accents keep their place
 MIN_STYLES = 6  # different drawings that make a character an identity
+STAND_IN = 8  # characters of a font with one drawing: more share the box that stands for what it lacks
 
 
-def draw_characters(files: list[Path]) -> dict[str, np.ndarray]:
+def is_visible(codepoint: int) -> bool:
+    """Whether a character has a shape: neither control, format, private use (C*) nor a space (Z*)."""
+    return unicodedata.category(chr(codepoint))[0] not in "CZ"
+
+
+def draw_characters(
+    faces: list[Face],
+    *,
+    wanted: Callable[[int], bool] = is_visible,
+    em: int = EM,
+    baseline: int = BASELINE,
+    min_styles: int = MIN_STYLES,
+) -> dict[str, np.ndarray]:
     """Drawings of every identity in every font that has it.
 
-    An identity is a character with at least ``MIN_STYLES`` different drawings that looks like no other
-    identity in the same font, and equals none in another; of those alike the lowest code point stays.
-    Drawings that leave the image, blank ones and repeats of another font's drawing of the same character
-    are left out.
+    An identity is a wanted character with at least ``min_styles`` different drawings that looks like no
+    other identity in the same font, and equals none in another; of those alike the lowest code point stays.
+    Drawings that leave the image, blank ones, the boxes of missing characters and repeats of another font's
+    drawing of the same character are left out.
+
+    em: size of the font, pixels; baseline: row.
 
     Returns:
         images (n, 32, 32) uint8, 0 = paper, 255 = ink; codepoint (n,) int64; font (n,) int64, index into
         font_name (f,) str. Sorted by codepoint, then font.
     """
-    drawings = [
-        (codepoint, font, image) for font, file in enumerate(files) for codepoint, image in _draw_font(file)
-    ]
-    drawings.sort(key=lambda drawing: drawing[:2])
-    codepoint = np.array([drawing[0] for drawing in drawings], dtype=np.int64)
-    font = np.array([drawing[1] for drawing in drawings], dtype=np.int64)
-    images = np.stack([drawing[2] for drawing in drawings])
-    kept = _different_styles(images, codepoint)
-    kept = kept[_different_characters(images[kept], codepoint[kept], font[kept])]
-    names = np.array([file.stem for file in files])
-    return {"images": images[kept], "codepoint": codepoint[kept], "font": font[kept], "font_name": names}
+    fonts = Counter(codepoint for face in faces for codepoint in _characters(face, wanted))
+    often = {codepoint for codepoint, count in fonts.items() if count >= min_styles}
+    # Pages of memory that no drawing reaches cost nothing.
+    images = np.empty((sum(fonts[codepoint] for codepoint in often), SIDE, SIDE), dtype=np.uint8)
+    first: dict[tuple[int, bytes], int] = {}
+    for number, face in enumerate(faces):
+        for character, image in _draw_face(face, often.__contains__, em, baseline):
+            if first.setdefault((character, _digest(image)), number) == number:
+                images[len(first) - 1] = image
+    codepoint = np.array([character for character, _ in first], dtype=np.int64)
+    font = np.array(list(first.values()), dtype=np.int64)
+    rows = _different_styles(images, np.lexsort((font, codepoint)), codepoint, min_styles)
+    rows = _different_characters(images, rows, codepoint, font)
+    names = np.array([face.name for face in faces])
+    return {"images": images[rows], "codepoint": codepoint[rows], "font": font[rows], "font_name": names}
 
 
-def _different_styles(images: np.ndarray, codepoint: np.ndarray) -> np.ndarray:
-    """Row numbers of the different drawings of each character that has at least ``MIN_STYLES``."""
+def _different_styles(
+    images: np.ndarray, rows: np.ndarray, codepoint: np.ndarray, min_styles: int
+) -> np.ndarray:
+    """Those of ``rows``, sorted by code point, with the different drawings of each that has enough."""
     kept: list[int] = []
-    for rows in np.split(np.arange(len(images)), np.flatnonzero(np.diff(codepoint)) + 1):
-        if len(rows) >= MIN_STYLES:
-            different = rows[first_of_alike(len(rows), alike_pairs(images[rows]))]
-            kept.extend(different if len(different) >= MIN_STYLES else [])
+    for group in np.split(rows, np.flatnonzero(np.diff(codepoint[rows])) + 1):
+        if len(group) >= min_styles:
+            different = group[first_of_alike(len(group), alike_pairs(images[group]))]
+            kept.extend(different if len(different) >= min_styles else [])
     return np.array(kept, dtype=np.int64)
 
 
-def _different_characters(images: np.ndarray, codepoint: np.ndarray, font: np.ndarray) -> np.ndarray:
-    """True at rows of characters that no kept character of a lower code point resembles in any font."""
-    characters, number = np.unique(codepoint, return_inverse=True)
-    pairs = [_equal_in_any_fonts(images, number)]
-    for one in np.unique(font):
-        rows = np.flatnonzero(font == one)
-        pairs.append(number[rows][alike_pairs(images[rows])])
-    return first_of_alike(len(characters), np.concatenate(pairs))[number]
+def _different_characters(
+    images: np.ndarray, rows: np.ndarray, codepoint: np.ndarray, font: np.ndarray
+) -> np.ndarray:
+    """Those of ``rows`` whose character no kept one of a lower code point resembles in any font."""
+    characters, number = np.unique(codepoint[rows], return_inverse=True)
+    pairs = [_equal_in_any_fonts(images, rows, number)]
+    for one in np.unique(font[rows]):
+        own = np.flatnonzero(font[rows] == one)
+        pairs.append(number[own][alike_pairs(images[rows[own]])])
+    return rows[first_of_alike(len(characters), np.concatenate(pairs))[number]]
 
 
-def _equal_in_any_fonts(images: np.ndarray, number: np.ndarray) -> np.ndarray:
+def _equal_in_any_fonts(images: np.ndarray, rows: np.ndarray, number: np.ndarray) -> np.ndarray:
     """Pairs (k, 2) of characters with an equal drawing, such as an italic h and the Planck constant."""
     first: dict[bytes, int] = {}
     owners = [
-        (first.setdefault(image.tobytes(), int(own)), int(own))
-        for image, own in zip(images, number, strict=True)
+        (first.setdefault(_digest(images[row]), int(own)), int(own))
+        for row, own in zip(rows, number, strict=True)
     ]
     return np.array([pair for pair in owners if pair[0] != pair[1]], dtype=np.int64).reshape(-1, 2)
 
 
-def _draw_font(file: Path) -> Iterator[tuple[int, np.ndarray]]:
-    font = _open(file)
-    for codepoint in sorted(font.get_charmap()):
-        # C*: control, format and private use; Z*: spaces
-        if unicodedata.category(chr(codepoint))[0] not in "CZ":
-            image = _draw(font, codepoint)
-            if image is not None and image.any():
-                yield codepoint, image
+def _digest(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(image.data, digest_size=16).digest()
 
 
-def _draw(font: FT2Font, codepoint: int) -> np.ndarray | None:
-    """One character on the baseline, centred horizontally; None if it does not fit."""
-    glyph = font.load_char(codepoint, flags=_unhinted())
+def _characters(face: Face, wanted: Callable[[int], bool]) -> list[int]:
+    return sorted(filter(wanted, _open(face).get_charmap()))
+
+
+def _draw_face(
+    face: Face, wanted: Callable[[int], bool], em: int, baseline: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    font = _open(face, em)
+    drawn = {codepoint: _draw(font, codepoint, baseline) for codepoint in _characters(face, wanted)}
+    inked = {codepoint: image for codepoint, image in drawn.items() if image is not None and image.any()}
+    shared = Counter(map(_digest, inked.values()))
+    for codepoint, image in inked.items():
+        if shared[_digest(image)] <= STAND_IN:
+            yield codepoint, image
+
+
+def _draw(font: FT2Font, codepoint: int, baseline: int) -> np.ndarray | None:
+    """One character on the baseline, centred horizontally; None if it does not fit or is damaged."""
+    try:
+        glyph = font.load_char(codepoint, flags=_unhinted())
+    except RuntimeError:
+        return None
     left, bottom, right, top = glyph.bbox  # 1/64 pixel, upwards from the baseline
     left, bottom, right, top = left // 64, bottom // 64, -(-right // 64), -(-top // 64)
     width = right - left
-    if width <= 0 or width > SIDE or top > BASELINE or bottom < BASELINE - SIDE:
+    if width <= 0 or width > SIDE or top > baseline or bottom < baseline - SIDE:
         return None
     canvas = _canvas()
     # x is where the origin goes, y where the top of the ink goes
-    font.draw_glyph_to_bitmap(canvas, (SIDE - width) // 2 - left, BASELINE - top, glyph)
+    font.draw_glyph_to_bitmap(canvas, (SIDE - width) // 2 - left, baseline - top, glyph)
     return np.array(canvas, dtype=np.uint8)
 
 
-# The three below are what differs between versions of matplotlib: 3.10 made flags an enumeration, 3.11 took
-# numpy arrays as canvas and dropped the hinting factor.
+# The four below are what differs between versions of matplotlib: 3.10 made flags an enumeration, 3.11 took
+# numpy arrays as canvas, opened all faces of a collection and dropped the hinting factor.
 
 
-def _open(file: Path) -> FT2Font:
-    from matplotlib import __version_info__, ft2font
+def faces_of(file: Path) -> list[tuple[int, list[int]]]:
+    """Index and code points of each face of a font file; of a collection the first where matplotlib < 3.11.
 
-    options: dict[str, Any] = {} if __version_info__ >= (3, 11) else {"hinting_factor": 1}
-    font = ft2font.FT2Font(str(file), **options)
-    font.set_size(EM, 72)
+    Raises:
+        RuntimeError: if FreeType cannot read it, or not in every size.
+    """
+    count = _open(Face(file.stem, file)).num_faces if _recent() else 1
+    faces = [Face(file.stem, file, index) for index in range(count)]
+    return [(face.index, sorted(_open(face).get_charmap())) for face in faces]
+
+
+def _open(face: Face, em: int = EM) -> FT2Font:
+    from matplotlib import ft2font
+
+    options: dict[str, Any] = {"face_index": face.index} if _recent() else {"hinting_factor": 1}
+    font = ft2font.FT2Font(str(face.file), **options)
+    font.set_size(em, 72)
     return font
 
 
@@ -120,7 +170,12 @@ def _unhinted() -> Any:
 
 
 def _canvas() -> Any:
-    from matplotlib import __version_info__, ft2font
+    from matplotlib import ft2font
 
-    recent = __version_info__ >= (3, 11)
-    return np.zeros((SIDE, SIDE), dtype=np.uint8) if recent else ft2font.FT2Image(SIDE, SIDE)
+    return np.zeros((SIDE, SIDE), dtype=np.uint8) if _recent() else ft2font.FT2Image(SIDE, SIDE)
+
+
+def _recent() -> bool:
+    from matplotlib import __version_info__
+
+    return __version_info__ >= (3, 11)

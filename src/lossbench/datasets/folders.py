@@ -1,113 +1,120 @@
-"""Images in folders, one folder an identity."""
+"""Images in a folder or an archive, one folder an identity: which files they are, and who is in them."""
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import NoReturn
 
-import numpy as np
-from PIL import Image, ImageOps
+from lossbench.readers.archives import list_files
+from lossbench.readers.list_files import sha256_of
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-# Pillow goes by content and knows far more, some with programs of their own: an EPS is run by Ghostscript.
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-_CLEAR = {"LA", "La", "PA", "RGBA", "RGBa"}  # modes with transparency
+ROLES = {"train": "train", "test": "test", **dict.fromkeys(("val", "valid", "validation", "eval"), "val")}
+_LONGEST = 1000  # characters of a name; each takes four bytes in every row
 
 
-@dataclass
+@dataclass(frozen=True)
 class Found:
-    """Image files by identity, and how many files were passed over because they are no images."""
+    """Image files below ``root``, one entry each, and how many others there are.
 
-    files: list[tuple[str, Path]] = field(default_factory=list)
+    files: names for ``read_files``. origin: the same below the folders that all of an archive shares.
+    given: the role that a folder train, val or test above the identities prescribes; None without such.
+    """
+
+    root: Path
+    files: list[str]
+    origin: list[str]
+    identities: list[str]
+    given: list[str] | None = None
     passed_over: int = 0
 
 
-def find_images(folder: Path) -> Found:
-    """Files of ``folder/<identity>/...``, sorted, through links too; hidden and other files are counted.
+def find_images(path: Path) -> Found:
+    """Images of ``<identity>/...`` or ``<role>/<identity>/...`` in a folder or an archive, sorted by folder.
 
-    A link that leads back to a folder on the way, or twice to one, counts as one file passed over.
+    The folders that an archive has around all of its identities do not count. Passed over and counted: what
+    is hidden or no image by its suffix, and images beside the folders of the identities.
+
+    Raises:
+        ValueError: in one line, for a path without such images, and names that no list could hold.
     """
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: no such folder")
-    _, identities, names = next(os.walk(folder, onerror=_unlisted))
-    found = Found(passed_over=len(names))
-    for identity in sorted(identities):
-        for path in sorted(_below(folder, identity)):
-            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-            if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
-                found.passed_over += 1
-            else:
-                found.files.append((identity, path))
-    if not found.files:
-        raise ValueError(f"{folder}: no images in {folder}/<identity>/")
-    return found
+    check_exists(path)
+    listing = list_files(path)
+    files = [name for name in listing.names if _is_image(name)]
+    above = 0 if path.is_dir() else _shared_folders(files)
+    parts = {name: name.split("/")[above:] for name in files}
+    roles = _has_roles(list(parts.values()))
+    files = [name for name in files if len(parts[name]) > 1 + roles]
+    if not files:
+        raise ValueError(f"{path}: no images in {path}/<identity>/")
+    for name in files:
+        check_name(path, name)
+    return Found(
+        root=path,
+        files=files,
+        origin=["/".join(parts[name]) for name in files],
+        identities=[parts[name][roles] for name in files],
+        given=[ROLES[parts[name][0].lower()] for name in files] if roles else None,
+        passed_over=len(listing.names) - len(files) + listing.passed_over,
+    )
 
 
-def _below(folder: Path, identity: str) -> Iterator[Path]:
-    """Yield what is no folder below ``folder/identity``, and folders that links lead to once more."""
-    top = folder.resolve()
-    entered = {top, *top.parents}
-    for place, folders, names in os.walk(folder / identity, followlinks=True, onerror=_unlisted):
-        folders.sort()  # which of two ways into a folder is taken must not depend on the disk
-        real = Path(place).resolve()
-        if real in entered:
-            folders.clear()
-            yield Path(place)
-            continue
-        entered.add(real)
-        yield from (Path(place, name) for name in names)
+def check_exists(path: Path) -> None:
+    """Raise ValueError unless there is something at ``path``."""
+    if not path.exists():
+        raise ValueError(f"{path}: no such folder or archive")
 
 
-def _unlisted(error: OSError) -> NoReturn:
-    raise ValueError(f"{error.filename}: cannot be listed ({error.strerror})") from error
+def content_key(root: Path, files: Iterable[str]) -> str:
+    """Digest (hex) that changes with the files: an archive's bytes; names, sizes and times in a folder."""
+    if not root.is_dir():
+        stat = root.stat()
+        return _sha256_of(root, stat.st_size, stat.st_mtime_ns)
+    total = hashlib.sha256()
+    for name in files:
+        stat = (root / name).stat()
+        total.update(f"{name}\0{stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return total.hexdigest()
 
 
-def read_image(path: Path, *, channels: int, height: int, width: int) -> np.ndarray:
-    """(height, width, channels) uint8: upright by its EXIF, grey or RGB, stretched to the size.
-
-    Of several frames the first; 16 bits become 8; what is transparent lies on white. Raises ValueError in
-    one line for files of other formats than ``SUFFIXES``, damaged ones, and values without a known range.
-    """
+def check_name(path: Path | str, name: str) -> None:
+    """Raise ValueError for a name that a text file cannot hold as a line of its own, or an over-long one."""
     try:
-        with Image.open(path, formats=_FORMATS) as image:
-            upright = _opaque(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
-            small = upright.resize((width, height), Image.Resampling.BILINEAR)
-    # Pillow meets damaged files with all of these.
-    except (OSError, ValueError, TypeError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: cannot be read as an image ({reason})") from error
-    return np.asarray(small, dtype=np.uint8).reshape(height, width, channels)
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{path}: the name {name!r} is no UTF-8: rename the file") from None
+    if name.splitlines() != [name] or len(name) > _LONGEST:
+        raise ValueError(
+            f"{path}: the name {name[:80]!r} holds a line break or {_LONGEST} characters: rename it"
+        )
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    """Return an image of 8 bits a channel that ``convert`` makes grey or RGB without loss of meaning."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return _eight_bits(np.asarray(image))
-    if image.mode == "F":
-        raise ValueError("floating point values have no known range: save it with 8 or 16 bits")
-    if image.mode in _CLEAR or "transparency" in image.info:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA"))
-    return image
+def _is_image(name: str) -> bool:
+    return Path(name).suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in name.split("/"))
 
 
-def _eight_bits(values: np.ndarray) -> Image.Image:
-    """Return values (h, w) from 0 to 65535 as grey of 0 to 255, rounded; ``convert`` would clip them."""
-    lowest, highest = int(values.min()), int(values.max())
-    if lowest < 0 or highest > 65535:
-        raise ValueError(f"values {lowest} to {highest}: expected 0 to 65535, 16 bits")
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+def _shared_folders(files: list[str]) -> int:
+    """How many folders stand around all images, with folders of identities below the last of them."""
+    parts = [name.split("/") for name in files]
+    shared = 0
+    while sum(len(part) > shared + 2 for part in parts) * 2 > len(parts):
+        folders = {"/".join(part[shared : shared + 1]).lower() for part in parts}
+        if len(folders) > 1 or folders <= set(ROLES):
+            break
+        shared += 1
+    return shared
 
 
-def read_images(
-    files: list[tuple[str, Path]], *, shape: tuple[int, int, int], block: int = 1024
-) -> Iterator[np.ndarray]:
-    """Blocks (b, h, w, c) uint8 of ``files`` in order; shape: (channels, height, width)."""
-    channels, height, width = shape
-    for start in range(0, len(files), block):
-        part = files[start : start + block]
-        yield np.stack([read_image(path, channels=channels, height=height, width=width) for _, path in part])
+def _has_roles(parts: list[list[str]]) -> bool:
+    """Whether train, val or test stand above the identities; those may also be three identities."""
+    folders = {part[0].lower() for part in parts if len(part) > 1}
+    return bool(folders) and folders <= set(ROLES) and sum(len(part) > 2 for part in parts) * 2 > len(parts)
+
+
+@cache
+def _sha256_of(path: Path, size: int, modified: int) -> str:
+    """Sha256 of a file, read again when its size or its time (ns) has changed."""
+    return sha256_of(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,24 @@ FONTS = (
     "STIXGeneralItalic",
     "STIXGeneralBolIta",
 )
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a font file; collections (.ttc) hold several."""
+
+    name: str
+    file: Path
+    index: int = 0
+
+
+def font_faces() -> list[Face]:
+    """Faces of ``FONTS``, in that order.
+
+    Raises:
+        FileNotFoundError: if the installed matplotlib has no such file.
+    """
+    return [Face(file.stem, file) for file in font_files()]
 
 
 def font_files() -> list[Path]:

@@ -9,7 +9,7 @@ the same identities with the same weights are paired: subtract them.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,10 +17,12 @@ from torch import Tensor
 
 from lossbench.functional.open_set import OpenSetCurve
 from lossbench.functional.pair_tail import PairTail
-from lossbench.functional.weighted_rate import AcceptedShare, Ranked
+from lossbench.functional.threads import in_threads, own_threads
+from lossbench.functional.weighted_rate import Steps, WeightedRates
+from lossbench.functional.weighted_sums import Ranked
 from lossbench.validate import check_range
 
-# By 128 entries, little enough for torch to stay on one thread: barriers cost more than threads gain.
+# By the entries of a chunk, little enough for the caches.
 _REPLICATES = 250
 _HEAVIEST = 181  # its square is the largest that int16 holds
 
@@ -73,37 +75,64 @@ def percentile_interval(values: Tensor, *, level: float = 0.95) -> Interval:
     return Interval(low, high, level, len(values), 0, None)
 
 
-def share_replicates(success: Tensor, identity: Tensor, weights: Tensor) -> Tensor:
-    """Return (r,) float64, in each replicate the share of trials that succeed: rank-1, accuracy, acceptance.
+def share_replicates(found: Tensor, trials: Tensor, weights: Tensor) -> Tensor:
+    """Return (k, r) float64, in each replicate the share of trials that succeed: rank-k rate, accuracy.
 
-    success: (n,) bool or numbers. identity: (n,) columns of weights (r, c) that the trials belong to. NaN
+    found: (c, k) successes of each identity, of k kinds. trials: (c,) of each identity. weights: (r, c). NaN
     where a replicate draws no identity with a trial.
 
     >>> weights = torch.tensor([[2, 0], [1, 1]])
-    >>> share_replicates(torch.tensor([True, False]), torch.tensor([0, 1]), weights).tolist()
-    [1.0, 0.5]
+    >>> share_replicates(torch.tensor([[1], [0]]), torch.tensor([1, 1]), weights).tolist()
+    [[1.0, 0.5]]
     """
-    trials = _total(identity, weights)
-    sums = torch.zeros(weights.shape[1], dtype=torch.float64, device=weights.device)
-    return weights.double() @ sums.index_add_(0, identity, success.double()) / trials
+    weights = weights.to(found.device).double()
+    return (weights @ found.double()).T / (weights @ trials.double())
 
 
-def tar_replicates(tail: PairTail, weights: Tensor, fars: Sequence[float]) -> Tensor:
-    """Return (len(fars), r) float64: in each replicate the largest TAR over thresholds with FAR <= far.
+class PairReplicates(NamedTuple):
+    """Rates in each replicate: tar and macro (fars, r), eer and auc (r,)."""
+
+    tar: Tensor
+    macro: Tensor
+    eer: Tensor
+    auc: Tensor
+
+
+def pair_replicates(
+    tail: PairTail, weights: Tensor, fars: Sequence[float], *, eer: bool = True, auc: bool = True
+) -> PairReplicates:
+    """Return in each replicate the largest TAR over thresholds with FAR <= far, and the rates without a far.
 
     tail: with impostor scores to spare, see ``pair_tail``. weights: (r, c), a column per identity of tail.
+    macro: mean over drawn identities of the share of their own pairs accepted at the same threshold.
+    eer, auc: False leaves them NaN. The equal error rate takes impostor scores of a FAR of up to four times
+    itself, the area all of them: the time is in proportion.
     NaN where a replicate has no genuine or impostor pair, or needs an impostor score that the tail lacks.
     """
     _check(fars)
     genuine = Ranked(tail.genuine, tail.genuine_identity.unsqueeze(1))
     impostor = Ranked(tail.impostor, tail.impostor_identity)
-    share = AcceptedShare(genuine, impostor, complete=len(tail.impostor) == tail.impostors)
-    parts = []
-    for some in _blocks(weights, tail.genuine.device):
-        images = some.double() * tail.images
-        totals = (_total(tail.genuine_identity, some), (images.sum(1).square() - images.square().sum(1)) / 2)
-        parts.append(share(totals, some.T.contiguous(), fars))
-    return torch.cat(parts, dim=1)
+    steps = Steps(genuine, impostor, complete=len(tail.impostor) == tail.impostors)
+    shares, areas = (_undefined(tail.genuine, 2, *shape, len(weights)) for shape in ((len(fars),), ()))
+    found = PairReplicates(*shares, *areas)
+
+    def work(blocks: Iterator[tuple[slice, Tensor]]) -> None:
+        for columns, some in blocks:
+            images = some.double() * tail.images
+            impostors = (images.sum(1).square() - images.square().sum(1)) / 2
+            totals = _total(tail.genuine_identity, some), impostors
+            rates = WeightedRates(steps, totals, some.T.contiguous())
+            for far, tar, macro in zip(fars, found.tar, found.macro, strict=True):
+                accepted = rates.accepted(far)
+                tar[columns], macro[columns] = rates.share(accepted), rates.macro(accepted)
+            if eer:
+                found.eer[columns] = rates.equal_error()
+            if auc:
+                found.auc[columns] = rates.area()
+
+    with own_threads():
+        in_threads(work, list(_blocks(weights, tail.genuine.device)), tail.genuine.device)
+    return found
 
 
 def dir_replicates(
@@ -118,12 +147,14 @@ def dir_replicates(
     mated, non_mated = identity[curve.mated], identity[curve.non_mated]
     found = slice(None) if rank is None else curve.rank <= rank
     genuine = Ranked(curve.mate[found], mated[found].unsqueeze(1))
-    share = AcceptedShare(genuine, Ranked(curve.impostor, non_mated.unsqueeze(1)), complete=True)
-    parts = []
-    for some in _blocks(weights, identity.device):
+    steps = Steps(genuine, Ranked(curve.impostor, non_mated.unsqueeze(1)), complete=True)
+    dirs = _undefined(curve.mate, len(fars), len(weights))
+    for columns, some in _blocks(weights, identity.device):
         totals = (_total(mated, some), _total(non_mated, some))
-        parts.append(share(totals, some.T.contiguous(), fars))
-    return torch.cat(parts, dim=1)
+        rates = WeightedRates(steps, totals, some.T.contiguous())
+        for far, row in zip(fars, dirs, strict=True):
+            row[columns] = rates.share(rates.accepted(far))
+    return dirs
 
 
 def _check(fars: Sequence[float]) -> None:
@@ -131,14 +162,20 @@ def _check(fars: Sequence[float]) -> None:
         check_range("far", far, low=0, high=1, open_low=True)
 
 
-def _blocks(weights: Tensor, device: torch.device) -> tuple[Tensor, ...]:
-    """Return weights (r, c) as int16, some replicates at a time."""
+def _undefined(like: Tensor, *shape: int) -> Tensor:
+    return like.new_full(shape, math.nan, dtype=torch.float64)
+
+
+def _blocks(weights: Tensor, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
+    """Yield some replicates at a time, and their weights (r, c) as int16."""
     heaviest = int(weights.max()) if weights.numel() else 0
     if heaviest > _HEAVIEST:
         raise ValueError(
             f"weights go up to {heaviest}: whole numbers of at most {_HEAVIEST} are added exactly"
         )
-    return weights.to(device, torch.int16).split(_REPLICATES)
+    weights = weights.to(device, torch.int16)
+    for start in range(0, len(weights), _REPLICATES):
+        yield slice(start, start + _REPLICATES), weights[start : start + _REPLICATES]
 
 
 def _total(identity: Tensor, weights: Tensor) -> Tensor:

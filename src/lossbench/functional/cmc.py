@@ -22,6 +22,8 @@ class CmcCurve:
 
     rates: (ranks,) float64; rates[r - 1] is the share of probes whose mate is among the r best.
     probes: probes of each draw. gallery: entries each probe is compared with, distractors included.
+    identities: (c,) labels of the probes, ascending. found: (c, ranks) int32, probes of each identity in all
+    draws whose mate is among the r best. trials: (c,) int64, all its probes in all draws.
     reason: why the rates are NaN, or None.
     """
 
@@ -30,6 +32,9 @@ class CmcCurve:
     gallery: int
     distractors: int
     draws: int
+    identities: Tensor
+    found: Tensor
+    trials: Tensor
     reason: str | None
 
 
@@ -73,14 +78,14 @@ def cmc_curve(
     if strangers.columns != embedding.shape[1]:
         raise ValueError(f"distractors have {strangers.columns} columns: embeddings {embedding.shape[1]}")
     lineup = Lineup(embedding, label, strangers, draws, seed)
-    if lineup.probes == 0:
-        rates = torch.full((ranks,), math.nan, dtype=torch.float64, device=embedding.device)
-        reason = "no probe: no identity has two images"
-        return CmcCurve(rates, 0, lineup.gallery, lineup.distractors, draws, reason)
     with own_threads():
-        found = lineup.ranks(ranks, block)
-    rates = found[1:-1].cumsum(0).double() / (draws * lineup.probes)
-    return CmcCurve(rates, lineup.probes, lineup.gallery, lineup.distractors, draws, None)
+        cells = lineup.ranks(ranks, block)
+    found = cells[:, 1:-1].cumsum(1, dtype=torch.int32)
+    # Without a probe 0 / 0 is NaN.
+    rates = found.sum(0).double() / (draws * lineup.probes)
+    reason = None if lineup.probes else "no probe: no identity has two images"
+    facts = lineup.probes, lineup.gallery, lineup.distractors, draws
+    return CmcCurve(rates, *facts, lineup.identities, found, cells.sum(1), reason)
 
 
 def rank_at(curve: CmcCurve, r: int) -> float:

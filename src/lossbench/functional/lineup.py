@@ -26,6 +26,7 @@ class Lineup:
 
     probe: (p,) rows of the identities with two or more images, in the order of the labels; each is a probe in
     the draws that have another image of its identity in the gallery. alone: entries of every draw.
+    identities: (c,) labels of the probes, ascending.
     """
 
     def __init__(self, embedding: Tensor, label: Tensor, strangers: RowSource, draws: int, seed: int) -> None:
@@ -40,6 +41,7 @@ class Lineup:
         self.alone = torch.cat([enrolled[~owner], order[:negative]])
         images = count[several]
         self.identity = torch.arange(len(images), device=label.device).repeat_interleave(images)
+        self.identities = label[self.probe].unique_consecutive()
         # (draws, p) bool: which images stand in each draw's gallery.
         self.drawn = torch.zeros(draws, len(self.probe), dtype=torch.bool, device=label.device)
         for gallery, place in zip(self.drawn, _draw(images, draws, seed), strict=True):
@@ -49,10 +51,14 @@ class Lineup:
         self.gallery = len(count) + self.distractors
 
     def ranks(self, ranks: int, block: int) -> Tensor:
-        """Return (ranks + 2,) int64: probes of all draws by their mate's rank; the last cell is later."""
-        found = torch.zeros(ranks + 2, dtype=torch.int64, device=self.probe.device)
+        """Return (c, ranks + 2) int32: probes of each identity in all draws, by their mate's rank.
+
+        The last cell is later.
+        """
+        found = torch.zeros(len(self.identities), ranks + 2, dtype=torch.int32, device=self.probe.device)
         galleries = [self.probe[gallery] for gallery in self.drawn]
-        for rows, identity in zip(self.probe.split(_PROBES), self.identity.split(_PROBES), strict=True):
+        for start in range(0, len(self.probe), _PROBES):
+            rows, identity = (part[start : start + _PROBES] for part in (self.probe, self.identity))
             mates = torch.stack([gallery[identity] for gallery in galleries])
             score = torch.stack([rescored(self.unit, rows, self.unit, mate) for mate in mates])
             rank = self._at_least(rows, score, len(self.strangers), self.strangers.unit, ranks, block)
@@ -67,8 +73,9 @@ class Lineup:
                     entries = partial(self._rows, gallery)
                     at_least += self._at_least(rows, own[None], len(gallery), entries, ranks, block)[0]
             # The image drawn into the gallery is no probe of that draw.
-            rank = rank.clamp_(max=ranks + 1)[mates != rows]
-            found += rank.bincount(minlength=ranks + 2)
+            own = found[identity[0] : identity[-1] + 1]
+            cell = (identity - identity[0]) * (ranks + 2) + rank.clamp_(max=ranks + 1)
+            own += cell[mates != rows].bincount(minlength=own.numel()).view_as(own)
         return found
 
     def _at_least(

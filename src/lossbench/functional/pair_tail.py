@@ -5,11 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 from torch import Tensor
 
-from lossbench.functional.cosine import CosineBlock, UnitRows, check_rows
+from lossbench.functional.cosine import CosineBlock, UnitRows
+from lossbench.functional.genuine import GenuinePairs
+from lossbench.functional.pairs import PairGrid, check_pairs
+from lossbench.functional.roc import undefined
+from lossbench.functional.threads import in_threads, own_threads
 from lossbench.functional.thresholds import allowed
 from lossbench.validate import check_range
 
@@ -35,9 +40,7 @@ class PairTail:
     @property
     def undefined(self) -> str | None:
         """Why no rate can be given, or None."""
-        if len(self.genuine) == 0:
-            return "no genuine pair: no identity has two images"
-        return "no impostor pair: all images show one identity" if self.impostors == 0 else None
+        return undefined(len(self.genuine), self.impostors)
 
 
 def pair_tail(
@@ -58,48 +61,27 @@ def pair_tail(
     check_range("far", far, low=0, high=1, open_low=True, cure="it is a fraction of the impostor pairs")
     check_range("spare", spare, low=1)
     check_range("block", block, low=1)
-    embedding, label = check_rows(embedding, label)
-    negative = int((label < 0).sum())
-    if negative:
-        raise ValueError(f"{negative} labels are negative: distractors have no genuine pair, leave them out")
-    label, order = label.sort(stable=True)
-    identities, owner, images = label.unique_consecutive(return_inverse=True, return_counts=True)
-    impostors = (len(label) ** 2 - int(images.square().sum())) // 2
-    needed = min(math.ceil(spare * (allowed(far, impostors) + 1)), impostors) if impostors else 0
-    highest = Highest(needed, embedding.device)
-    scores, names = [embedding.new_zeros(0, dtype=torch.float32)], [owner[:0]]
-    for tile, rows, columns, same, other in _tiles(UnitRows(embedding), order, owner, block):
-        if same is not None:
-            scores.append(tile[same])
-            names.append(rows[same.nonzero()[:, 0]])
-        highest.add(tile, rows, columns, other)
-    genuine, genuine_identity = torch.cat(scores), torch.cat(names)
-    return PairTail(identities, images, genuine, genuine_identity, *highest.result(), impostors)
+    embedding, label = check_pairs(embedding, label)
+    with own_threads():
+        unit, grid = UnitRows(embedding), PairGrid(label, block)
+        genuine = GenuinePairs(unit, label, 0)
+        identities, owner, images = grid.label.unique_consecutive(return_inverse=True, return_counts=True)
+        impostors = genuine.impostors
+        needed = min(math.ceil(spare * (allowed(far, impostors) + 1)), impostors) if impostors else 0
+        highest = Highest(needed, embedding.device)
+        owners = owner.split(grid.block)
 
+        def work(tiles: Iterator[tuple[int, int, bool]]) -> None:
+            cosine = CosineBlock(grid.block, label.device)
+            own, left = -1, unit.take(grid.order[:0])
+            for i, j, mixed in tiles:
+                if i != own:
+                    own, left = i, unit.take(grid.rows[i])
+                tile = cosine(left, left if j == i else unit.take(grid.rows[j]))
+                highest.add(tile, owners[i], owners[j], grid.wanted(i, j, genuine=False) if mixed else None)
 
-def _tiles(
-    unit: UnitRows, order: Tensor, owner: Tensor, block: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]]:
-    """Yield scores of the upper triangle, owners of rows and columns, masks of genuine and impostor pairs.
-
-    The masks are None where a tile has impostor pairs only.
-    """
-    block = min(block, max(len(order), 1))
-    cosine = CosineBlock(block, order.device)
-    parts = list(zip(order.split(block), owner.split(block), strict=True)) if len(order) else []
-    first, last = owner[::block].tolist(), [*owner[block - 1 :: block].tolist(), *owner[-1:].tolist()]
-    for i, (rows, left_owner) in enumerate(parts):
-        left = unit.take(rows)
-        for j, (columns, right_owner) in enumerate(parts[i:], start=i):
-            tile = cosine(left, left if i == j else unit.take(columns))
-            same = other = None
-            # Sorted by label: only tiles whose columns begin before their rows end hold genuine pairs.
-            if first[j] <= last[i]:
-                same = left_owner.unsqueeze(1) == right_owner
-                other = same.logical_not()
-                if i == j:
-                    same, other = same.triu(1), other.triu(1)
-            yield tile, left_owner, right_owner, same, other
+        in_threads(work, list(grid.tiles()) if needed else [], label.device)
+    return PairTail(identities, images, genuine.score, genuine.identity, *highest.result(), impostors)
 
 
 class Highest:
@@ -107,28 +89,37 @@ class Highest:
 
     def __init__(self, keep: int, device: torch.device) -> None:
         self.keep = keep
-        self.bound = -math.inf
-        self.scores = torch.empty(0, dtype=torch.float32, device=device)
-        self.pairs = torch.empty(0, 2, dtype=torch.int64, device=device)
+        self._bound = -math.inf if keep else math.inf
+        self._lock = Lock()
+        self._scores = [torch.empty(0, dtype=torch.float32, device=device)]
+        self._pairs = [torch.empty(0, 2, dtype=torch.int64, device=device)]
 
     def add(self, tile: Tensor, rows: Tensor, columns: Tensor, wanted: Tensor | None = None) -> None:
-        """See scores (a, b) of rows (a,) and columns (b,), only those ``wanted`` (a, b) bool where given."""
-        hits = tile > self.bound if wanted is None else (tile > self.bound).logical_and_(wanted)
+        """See scores (a, b) of rows (a,) and columns (b,), only those ``wanted`` (a, b) bool where given.
+
+        From any thread.
+        """
+        hits = tile > self._bound if wanted is None else (tile > self._bound).logical_and_(wanted)
         row, column = hits.nonzero().unbind(1)
-        if self.keep == 0 or not len(row):
-            return
-        self.scores = torch.cat([self.scores, tile[row, column]])
-        self.pairs = torch.cat([self.pairs, torch.stack([rows[row], columns[column]], dim=1)])
-        if len(self.scores) > 2 * self.keep:
-            self._shrink()
+        scores, pairs = tile[row, column], torch.stack([rows[row], columns[column]], dim=1)
+        with self._lock:
+            self._scores.append(scores)
+            self._pairs.append(pairs)
+            if sum(map(len, self._scores)) > 2 * self.keep:
+                self._shrink()
 
     def _shrink(self) -> None:
-        self.scores, kept = self.scores.topk(min(self.keep, len(self.scores)))
-        self.pairs = self.pairs[kept]
-        if 0 < self.keep == len(self.scores):
-            self.bound = float(self.scores[-1])
+        scores, pairs = torch.cat(self._scores), torch.cat(self._pairs)
+        if len(scores) > self.keep > 0:
+            # Finding one score takes a tenth of the time of sorting those above it.
+            bound = scores.kthvalue(len(scores) - self.keep + 1).values
+            above, tied = (scores > bound).nonzero().flatten(), (scores == bound).nonzero().flatten()
+            kept = torch.cat([above, tied[: self.keep - len(above)]])
+            scores, pairs, self._bound = scores[kept], pairs[kept], float(bound)
+        self._scores, self._pairs = [scores], [pairs]
 
     def result(self) -> tuple[Tensor, Tensor]:
         """Return the scores, descending, and their pairs."""
         self._shrink()
-        return self.scores, self.pairs
+        scores, order = self._scores[0].sort(descending=True)
+        return scores, self._pairs[0][order]

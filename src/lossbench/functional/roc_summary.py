@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lossbench.functional.roc import RocCurve
+from lossbench.functional.thresholds import unresolved
 from lossbench.validate import check_range
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -48,11 +49,7 @@ def tar_at_far(curve: RocCurve, far: float) -> TarAtFar:
     'FAR 0.1 needs at least 10 impostor pairs: there are 4'
     """
     check_range("far", far, low=0, high=1, open_low=True, cure="it is a fraction of the impostor pairs")
-    reason = curve.undefined
-    # Compared as 1/n > far, the form the achieved rates take, so that 1e-6 of 1,000,000 pairs counts as one.
-    if reason is None and 1 / curve.impostors > far:
-        reason = f"FAR {far:g} needs at least {math.ceil(1 / far - 1e-6):,} impostor pairs: "
-        reason += f"there are {curve.impostors:,}"
+    reason = curve.undefined or unresolved(far, curve.impostors)
     if reason is not None:
         return TarAtFar(math.nan, math.nan, math.nan, curve.impostors, reason)
     steps = range(len(curve.thresholds))

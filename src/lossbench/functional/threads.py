@@ -51,4 +51,9 @@ def in_threads(
             return work(shared)
 
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(call, range(workers)))
+        try:
+            return list(pool.map(call, range(workers)))
+        except BaseException:
+            for _ in shared:  # nothing is left for the other threads: a fault or Ctrl-C need not wait for it
+                pass
+            raise

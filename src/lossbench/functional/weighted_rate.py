@@ -1,26 +1,19 @@
-"""The accepted share at a false accept rate when identities weigh differently, in many replicates at once."""
+"""Rates of genuine and impostor scores when identities weigh differently, in many replicates at once."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-_CHUNK = 128  # entries
+from lossbench.functional.weighted_sums import CumulativeWeight, Ranked
+
+_IDENTITIES = 4096
 
 
-class Ranked:
-    """Scores, descending, and the one or two identities (k, 1 or 2) that each belongs to."""
-
-    def __init__(self, scores: Tensor, identity: Tensor) -> None:
-        self.scores, order = scores.sort(descending=True)
-        self.identity = identity[order]
-
-
-class AcceptedShare:
-    """The share of genuine scores accepted at a false accept rate, when identities weigh differently."""
+class Steps:
+    """Where the staircases of genuine and impostor scores step."""
 
     def __init__(self, genuine: Ranked, impostor: Ranked, *, complete: bool) -> None:
         """``complete``: whether ``impostor`` holds every impostor score."""
@@ -28,75 +21,112 @@ class AcceptedShare:
         rising = impostor.scores.flip(0)
         # A genuine score can be accepted together with every impostor score at or above it.
         self.alarms = len(rising) - torch.searchsorted(rising, genuine.scores)
+        self.beaten = len(rising) - torch.searchsorted(rising, genuine.scores, right=True)
+        # At each distinct genuine score, and above it: genuine, impostors.
+        count = genuine.scores.unique_consecutive(return_counts=True)[1]
+        end = count.cumsum(0)
+        self.at, self.above = (end, self.alarms[end - 1]), (end - count, self.beaten[end - 1])
 
-    def __call__(self, totals: tuple[Tensor, Tensor], drawn: Tensor, fars: Sequence[float]) -> Tensor:
-        """Return (len(fars), r): weight of the genuine scores that can be accepted, as a share of its total.
 
-        totals: (r,) weight of all genuine and of all impostor scores. drawn: (c, r) int16, weight of each
-        identity in each replicate. NaN where a total is 0, or where all impostor scores can be accepted and
-        there are more than are known.
+class WeightedRates:
+    """Rates in some replicates; NaN where a total is 0, or impostor scores are needed that are not known."""
+
+    def __init__(self, steps: Steps, totals: tuple[Tensor, Tensor], drawn: Tensor) -> None:
+        """``totals``: (r,) weight of all genuine and of all impostor scores.
+
+        drawn: (c, r) int16, weight of each identity in each replicate.
         """
-        if not len(self.impostor.scores):
-            return torch.full((len(fars), drawn.shape[1]), math.nan, dtype=torch.float64, device=drawn.device)
-        accepted, refused = _Cumulative(self.genuine, drawn), _Cumulative(self.impostor, drawn)
-        undefined = (totals[0] == 0) | (totals[1] == 0)
-        rates = []
-        for far in fars:
-            most = refused.most(far, totals[1].clamp(min=1))
-            rate = accepted.weight(torch.searchsorted(self.alarms, most, right=True)) / totals[0]
-            past = undefined if self.complete else undefined | (most == len(self.impostor.scores))
-            rates.append(rate.masked_fill(past, math.nan))
-        return torch.stack(rates)
+        self.steps, self.drawn = steps, drawn
+        self.undefined = (totals[0] == 0) | (totals[1] == 0)
+        self.totals = totals[0].clamp(min=1), totals[1].clamp(min=1)
+        self.genuine = CumulativeWeight(steps.genuine, drawn)
+        self.impostor = CumulativeWeight(steps.impostor, drawn)
 
+    def accepted(self, far: float) -> Tensor:
+        """Return (r,) the most genuine scores, from the highest, with FAR <= far; -1 where it is unknown."""
+        most = self.impostor.most(far, self.totals[1])
+        unknown = self.undefined
+        if not self.steps.complete:
+            unknown = unknown | (most == len(self.steps.impostor.scores))
+        return torch.searchsorted(self.steps.alarms, most, right=True).masked_fill_(unknown, -1)
 
-class _Cumulative:
-    """In every replicate, the weight of the first so many entries of a ranked list."""
+    def share(self, accepted: Tensor) -> Tensor:
+        """Return (r,) float64, the weight of the first ``accepted`` (r,) genuine scores as a share of all."""
+        rate = self.genuine.weight(accepted.clamp(min=0)) / self.totals[0]
+        return rate.masked_fill_(accepted < 0, math.nan)
 
-    def __init__(self, ranked: Ranked, drawn: Tensor) -> None:
-        self.identity = ranked.identity
-        self.drawn = drawn
-        self.column = torch.arange(drawn.shape[1], device=drawn.device).unsqueeze(1)
-        self.sums = [drawn.new_zeros(drawn.shape[1], dtype=torch.float64)]
-        self.buffers = drawn.new_empty(2, _CHUNK, drawn.shape[1])
+    def macro(self, accepted: Tensor) -> Tensor:
+        """Return (r,) float64, the mean over drawn identities of the share of their own scores accepted."""
+        owner, replicates = self.steps.genuine.identity[:, 0], self.drawn.shape[1]
+        every, owner, pairs = owner.unique(return_inverse=True, return_counts=True)
+        order = accepted.argsort()
+        # The first of the replicates, by what they accept, that accepts the entry.
+        entry = torch.arange(len(owner), device=owner.device)
+        turn = torch.searchsorted(accepted[order], entry, right=True)
+        rate, total = torch.zeros(2, replicates, dtype=torch.float64, device=owner.device)
+        for start in range(0, len(every), _IDENTITIES):
+            names = every[start : start + _IDENTITIES]
+            own = ((owner >= start) & (owner < start + _IDENTITIES)).nonzero().flatten()
+            cells = (turn[own] * len(names) + owner[own] - start).bincount(
+                minlength=(replicates + 1) * len(names)
+            )
+            passed = cells.view(-1, len(names))[:replicates].cumsum(0)
+            weight = self.drawn[names].T[order].double()
+            rate += (weight * passed / pairs[start : start + _IDENTITIES]).sum(1)
+            total += weight.sum(1)
+        return torch.empty_like(rate).index_copy_(0, order, rate / total).masked_fill_(accepted < 0, math.nan)
 
-    def most(self, share: float, total: Tensor) -> Tensor:
-        """Return (r,) the most entries whose weight is at most ``share`` of ``total`` (r,)."""
-        while self._extend() and bool((self.sums[-1] / total <= share).any()):
-            pass
-        full = (torch.stack(self.sums) / total <= share).sum(dim=0) - 1
-        upto, entries = self._inside(full)
-        more = ((upto / total.unsqueeze(1) <= share) & entries).sum(dim=1)
-        return (full * _CHUNK + more).clamp(max=len(self.identity))
+    def equal_error(self) -> Tensor:
+        """Return (r,) float64 the rates at which FAR and FRR cross, by the rule of ``equal_error_rate``."""
+        (end, alarms), (start, above) = self.steps.at, self.steps.above
+        if not len(end):
+            return torch.full_like(self.totals[0], math.nan)
+        low = torch.zeros_like(self.undefined, dtype=torch.int64)
+        high = torch.full_like(low, self._past_crossing())
+        # The lowest score beyond which FRR has reached FAR; beyond the highest it has.
+        while bool((high - low > 1).any()):
+            middle = (low + high) // 2
+            reached = self._crossed(middle)
+            low, high = torch.where(reached, middle, low), torch.where(reached, high, middle)
+        frr, far = self._frr(end[low]), self._far(alarms[low])
+        both = torch.maximum(frr, self._far(above[low])) + torch.minimum(self._frr(start[low]), far)
+        rate = torch.where(far <= frr, frr, both / 2)
+        unknown = self.undefined
+        if not self.steps.complete:
+            unknown = unknown | (alarms[low] == len(self.steps.impostor.scores))
+        return rate.masked_fill_(unknown, math.nan)
 
-    def weight(self, entries: Tensor) -> Tensor:
-        """Return (r,) the weight of the first ``entries`` (r,)."""
-        full, rest = entries // _CHUNK, entries % _CHUNK
-        while len(self.sums) <= int(full.max()) and self._extend():
-            pass
-        upto, _ = self._inside(full)
-        upto = torch.cat([torch.stack(self.sums)[full, self.column[:, 0]].unsqueeze(1), upto], dim=1)
-        return upto.gather(1, rest.unsqueeze(1)).squeeze(1)
+    def _past_crossing(self) -> int:
+        """Return a step beyond the crossing in every replicate, found without summing all impostor scores."""
+        above = self.steps.above[1]
+        entries = self.impostor.summed
+        while entries < len(self.steps.impostor.scores):
+            step = int(torch.searchsorted(above, entries, right=True)) - 1
+            if step > 0 and not bool(
+                self._crossed(torch.full_like(self.undefined, step, dtype=torch.int64)).any()
+            ):
+                return step
+            entries = 2 * max(entries, 1)
+        return len(above)
 
-    def _extend(self) -> bool:
-        """Sum one more chunk; False where there is none."""
-        start = (len(self.sums) - 1) * _CHUNK
-        chunk = self.identity[start : start + _CHUNK]
-        if not len(chunk):
-            return False
-        weight, other = self.buffers[:, : len(chunk)]
-        torch.index_select(self.drawn, 0, chunk[:, 0], out=weight)
-        if chunk.shape[1] == 2:
-            weight *= torch.index_select(self.drawn, 0, chunk[:, 1], out=other)
-        self.sums.append(self.sums[-1] + weight.sum(dim=0, dtype=torch.int32))
-        return True
+    def _crossed(self, step: Tensor) -> Tensor:
+        """Return (r,) bool, whether just above a step's score (r,) FRR has reached FAR."""
+        start, above = self.steps.above
+        return self._frr(start[step]) >= self._far(above[step])
 
-    def _inside(self, full: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (r, chunk) weights up to each entry of the chunk after ``full`` chunks, and which exist."""
-        place = full.unsqueeze(1) * _CHUNK + torch.arange(_CHUNK, device=full.device)
-        exists = place < len(self.identity)
-        if not len(self.identity):
-            return torch.zeros_like(place, dtype=torch.float64), exists
-        chunk = self.identity[place.clamp(max=len(self.identity) - 1)]
-        weight = self.drawn[chunk, self.column.unsqueeze(1)].prod(dim=2, dtype=torch.int32) * exists
-        before = torch.stack(self.sums)[full, self.column[:, 0]]
-        return before.unsqueeze(1) + weight.cumsum(dim=1), exists
+    def area(self) -> Tensor:
+        """Return (r,) float64 the area under the curve; NaN unless every impostor score is known."""
+        if not self.steps.complete:
+            return torch.full_like(self.totals[0], math.nan)
+        owner = self.steps.genuine.identity[:, 0]
+        # A tie is lost by half: impostors at or above the score, and above it, count half each.
+        at, order = torch.cat([self.steps.alarms, self.steps.beaten]).sort()
+        lost = self.impostor.total(at, torch.cat([owner, owner])[order]) / 2
+        pairs = self.totals[0] * self.totals[1]
+        return ((pairs - lost) / pairs).masked_fill_(self.undefined, math.nan)
+
+    def _frr(self, entries: Tensor) -> Tensor:
+        return (self.totals[0] - self.genuine.weight(entries)) / self.totals[0]
+
+    def _far(self, entries: Tensor) -> Tensor:
+        return self.impostor.weight(entries) / self.totals[1]

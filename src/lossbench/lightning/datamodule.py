@@ -1,4 +1,4 @@
-"""One in-memory datamodule for every set: a batch is one index operation plus whole-batch augmentation."""
+"""One datamodule for every set: a batch is one index operation plus whole-batch augmentation."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from torch import Tensor
 
 from lossbench.augment import Augment
 from lossbench.datasets import Dataset
+from lossbench.datasets.streaming import WINDOW, EncodedImages, block_order
+from lossbench.lightning.stored_rows import Rows, fitting, gathered, to_float
 
 
 class DeviceData:
     """The rows of a data set on a device, stored as they come (uint8 images stay uint8).
 
+    Splits over a gigabyte (on a GPU, over a quarter of its free memory) that are memory-mapped, or views
+    of shared rows, are ``StoredRows`` instead of tensors; their batches are the same, bit for bit.
     With ``augment_evaluation`` every split but train is distorted once, from a fixed seed. Nothing here
     depends on a run's seed, so the runs of a sweep share one.
     """
@@ -32,7 +36,7 @@ class DeviceData:
         self.device = device
         self.augment = augment
         self.augment_evaluation = augment_evaluation
-        self._rows: dict[str, tuple[Tensor, Tensor]] = {}
+        self._rows: dict[str, tuple[Rows, Tensor]] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,7 +44,7 @@ class DeviceData:
         shape = self.dataset.shape
         return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
 
-    def rows(self, role: str) -> tuple[Tensor, Tensor] | None:
+    def rows(self, role: str) -> tuple[Rows, Tensor] | None:
         """Rows and labels of one split, or None if the data set has no such split."""
         if role not in self.dataset.splits:
             return None
@@ -48,20 +52,16 @@ class DeviceData:
             self._rows[role] = self._load(role)
         return self._rows[role]
 
-    def verification_rows(self, role: str) -> tuple[Tensor, Tensor] | None:
+    def verification_rows(self, role: str) -> tuple[Rows, Tensor] | None:
         """Rows that verification and identification read for ``role`` ('val' or 'test')."""
         return self.rows(self.dataset.verification_role(role))
 
-    def _load(self, role: str) -> tuple[Tensor, Tensor]:
+    def _load(self, role: str) -> tuple[Rows, Tensor]:
         split = self.dataset.splits[role]
-        data = torch.from_numpy(split.data)
-        if data.ndim == 4:
-            data = data.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
-        data, labels = data.to(self.device), torch.from_numpy(split.labels).to(self.device)
-        if role != "train" and self.augment and self.augment_evaluation:
-            # Seeded by the role, so that no two splits share their distortions.
-            data = distort(data, self.augment, seed=zlib.crc32(role.encode()))
-        return data, labels
+        labels = torch.from_numpy(split.labels).to(self.device)
+        augment = self.augment if role != "train" and self.augment_evaluation else None
+        # Seeded by the role, so that no two splits share their distortions.
+        return fitting(split, self.device, augment, seed=zlib.crc32(role.encode())), labels
 
 
 class InMemory(pl.LightningDataModule):
@@ -84,7 +84,13 @@ class InMemory(pl.LightningDataModule):
         rows = self.data.rows("train")
         assert rows is not None  # Dataset refuses to be made without a train split
         return Batches(
-            *rows, self.batch_size, self.seed, self.data.augment, self._epoch, self.samples_per_class
+            *rows,
+            self.batch_size,
+            self.seed,
+            self.data.augment,
+            self._epoch,
+            self.samples_per_class,
+            blockwise=isinstance(self.data.dataset.splits["train"].data, EncodedImages),
         )
 
     def val_dataloader(self) -> list[Batches]:
@@ -100,17 +106,19 @@ class Batches:
 
     samples_per_class: fill batches with groups of so many rows of one class. A class's last group is filled
     up with its first rows, so every row is seen in an epoch and those of rare classes repeat.
+    blockwise: shuffle many rows as ``block_order`` does, for images that lie encoded on a disk.
     """
 
     def __init__(
         self,
-        rows: Tensor,
+        rows: Rows,
         labels: Tensor,
         batch_size: int,
         seed: int | None = None,
         augment: Augment | None = None,
         epoch: Callable[[], int] = lambda: 0,
         samples_per_class: int | None = None,
+        blockwise: bool = False,
     ) -> None:
         self.rows = rows
         self.labels = labels
@@ -119,6 +127,7 @@ class Batches:
         self.augment = augment
         self.epoch = epoch
         self.samples_per_class = samples_per_class
+        self.blockwise = blockwise
         self._groups = _groups(labels, samples_per_class) if samples_per_class else None
 
     def __len__(self) -> int:
@@ -134,14 +143,16 @@ class Batches:
         seed = 2 * (1_000_003 * self.seed + self.epoch())
         order = self._order(torch.Generator().manual_seed(seed)).to(self.rows.device)
         generator = torch.Generator(self.rows.device).manual_seed(seed + 1)
-        for batch in range(len(self)):
-            index = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            images = to_float(self.rows[index])
+        indexes = order.split(self.batch_size)[: len(self)]
+        for index, rows in zip(indexes, gathered(self.rows, indexes), strict=True):
+            images = to_float(rows)
             if self.augment is not None:
                 images = self.augment(images, generator)
             yield centre(images), self.labels[index]
 
     def _order(self, generator: torch.Generator) -> Tensor:
+        if self.blockwise and self._groups is None and len(self.labels) > WINDOW:
+            return torch.from_numpy(block_order(len(self.labels), seed=generator.initial_seed()))
         order = torch.randperm(len(self.labels), generator=generator)
         if self._groups is None:
             return order
@@ -167,18 +178,6 @@ def _groups(labels: Tensor, size: int) -> Tensor:
     return starts[owner][:, None] + within
 
 
-def to_float(rows: Tensor) -> Tensor:
-    """uint8 0..255 to float32 0..1; vectors pass."""
-    return rows.float().div_(255) if rows.dtype == torch.uint8 else rows
-
-
 def centre(rows: Tensor) -> Tensor:
     """Images from [0, 1] to [-1, 1]; vectors pass."""
     return rows.mul(2).sub_(1) if rows.ndim == 4 else rows
-
-
-def distort(rows: Tensor, augment: Augment, *, seed: int, block: int = 4096) -> Tensor:
-    """uint8 images after one augmentation drawn from ``seed``, as uint8."""
-    generator = torch.Generator(rows.device).manual_seed(seed)
-    parts = [augment(to_float(part), generator).mul(255).round_().byte() for part in rows.split(block)]
-    return torch.cat(parts).contiguous(memory_format=torch.channels_last)

@@ -8,12 +8,16 @@ from lossbench.protocols.identification import identification
 from lossbench.protocols.ijb import ijb_identification, ijb_verification
 from lossbench.protocols.lfw import lfw
 from lossbench.protocols.megaface import megaface
+from lossbench.protocols.miniature import miniature
+from lossbench.protocols.pair_folds import PairFolds, draw_pairs
 from lossbench.protocols.verification import verification
 
 __all__ = [
     "Evaluation",
+    "PairFolds",
     "blufr",
     "classification",
+    "draw_pairs",
     "draw_trials",
     "identification",
     "ijb_identification",
@@ -21,6 +25,7 @@ __all__ = [
     "joined",
     "lfw",
     "megaface",
+    "miniature",
     "unclassified",
     "verification",
 ]

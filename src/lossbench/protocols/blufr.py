@@ -17,6 +17,7 @@ from lossbench.functional.thresholds import accepted_shares, blufr_threshold, ex
 from lossbench.protocols.evaluation import Evaluation, defined, finite
 from lossbench.readers import BlufrTrial
 
+_OVERLAP = "trials draw from the same images: their spread describes them, and is no error of their mean"
 _SPARE = 4  # a threshold from other trials may accept four times as many impostors
 
 
@@ -41,10 +42,10 @@ def blufr(
     within the limit. realised_far_*_mean and _max: FAR of a trial at the mean threshold of the other trials,
     by the exact rule; realised_dir_far_* alike, of non-mated probes.
 
-    details: trials, rank, train, per_trial: counts, the largest share of genuine pairs that one identity has,
-    and under each name value, threshold and achieved_far. A metric is undefined where it is in any trial, and
-    std and what rests on it with one trial. Raises ValueError for wrong shapes, rows outside the embedding,
-    no trials, or rows with NaN or infinity.
+    details: trials, rank, train, without_interval (why there is none), per_trial: counts, the largest share
+    of genuine pairs that one identity has, and under each name value, threshold and achieved_far. A metric is
+    undefined where it is in any trial, and std and what rests on it with one trial.
+    Raises ValueError for wrong shapes, rows outside the embedding, no trials, or rows with NaN or infinity.
     """
     embedding, label = check_rows(embedding, label)
     if not trials:
@@ -56,7 +57,7 @@ def blufr(
     for name in results[0].alarms:
         values |= _realised(name, results)
     metrics, undefined = defined(values)
-    facts = {"trials": len(trials), "rank": rank, "train": "unused"}
+    facts = {"trials": len(trials), "rank": rank, "train": "unused", "without_interval": _OVERLAP}
     per_trial = [result.facts | _named(result.points) for result in results]
     return Evaluation(metrics, {**facts, "per_trial": per_trial, "undefined": undefined}, {})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ class Evaluation:
     """Results of one protocol on one split, ready for json (metrics, details) and npz (curves).
 
     metrics: name without the split's prefix -> number, None where undefined.
-    details: what the numbers rest on; ``details["undefined"]`` gives the reason for each None.
+    details: what the numbers rest on; ``details["undefined"]`` gives the reason for each None, and
+    ``details["cautions"]``, where there are any, a line for each reason to doubt the numbers.
     curves: name -> (points,) array.
     """
 
@@ -31,7 +32,7 @@ class Evaluation:
     def __or__(self, other: Evaluation) -> Evaluation:
         """Both, the other's facts where both have one."""
         undefined = self.details["undefined"] | other.details["undefined"]
-        details = self.details | other.details | {"undefined": undefined}
+        details = self.details | other.details | {"undefined": undefined} | _cautions([self, other])
         return Evaluation(self.metrics | other.metrics, details, self.curves | other.curves)
 
 
@@ -41,17 +42,23 @@ def joined(role: str, parts: Mapping[str, Evaluation]) -> Evaluation:
     Facts about one metric stand under its full name, facts about a protocol under ``role/protocol``.
     """
     metrics: dict[str, float | None] = {}
-    details: dict[str, Any] = {"undefined": {}}
+    details: dict[str, Any] = {"undefined": {}, **_cautions(parts.values())}
     curves: dict[str, np.ndarray] = {}
     for name, part in parts.items():
         metrics |= {f"{role}/{key}": value for key, value in part.metrics.items()}
         undefined = part.details["undefined"]
         details["undefined"] |= {f"{role}/{key}": why for key, why in undefined.items()}
-        facts = {key: value for key, value in part.details.items() if key != "undefined"}
+        facts = {key: value for key, value in part.details.items() if key not in ("undefined", "cautions")}
         details |= {f"{role}/{key}": facts.pop(key) for key in part.metrics if key in facts}
         details[f"{role}/{name}"] = facts
         curves |= part.curves
     return Evaluation(metrics, details, curves)
+
+
+def _cautions(parts: Iterable[Evaluation]) -> dict[str, list[str]]:
+    """The lines of all parts under their name, each once; empty where there are none."""
+    lines = dict.fromkeys(line for part in parts for line in part.details.get("cautions", []))
+    return {"cautions": list(lines)} if lines else {}
 
 
 def finite(value: float) -> float | None:

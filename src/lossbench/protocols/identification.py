@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lossbench.functional import cmc_curve, rank_at
+from lossbench.functional import CmcCurve, cmc_curve, rank_at
 from lossbench.protocols.evaluation import Evaluation, defined
+
+RANKS = (1, 5, 10, 20, 50, 100)
 
 _CURVE = 100
 
@@ -19,7 +21,7 @@ def identification(
     label: Tensor,
     *,
     distractors: Any = None,
-    ranks: Sequence[int] = (1, 5, 10, 20, 50, 100),
+    ranks: Sequence[int] = RANKS,
     draws: int = 10,
     seed: int = 0,
 ) -> Evaluation:
@@ -34,6 +36,11 @@ def identification(
     """
     longest = max(_CURVE, *ranks) if ranks else _CURVE
     curve = cmc_curve(embedding, label, distractors=distractors, ranks=longest, draws=draws, seed=seed)
+    return identified(curve, ranks, seed)
+
+
+def identified(curve: CmcCurve, ranks: Sequence[int], seed: int) -> Evaluation:
+    """Return the evaluation of a curve, see ``identification``."""
     metrics, undefined = defined({f"cmc_{rank}": (rank_at(curve, rank), curve.reason) for rank in ranks})
     details = {
         "gallery": curve.gallery,
@@ -43,5 +50,5 @@ def identification(
         "seed": seed,
         "undefined": undefined,
     }
-    curves = {"cmc_rank": np.arange(1, longest + 1), "cmc_rate": curve.rates.cpu().numpy()}
-    return Evaluation(metrics, details, curves)
+    rank = np.arange(1, len(curve.rates) + 1)
+    return Evaluation(metrics, details, {"cmc_rank": rank, "cmc_rate": curve.rates.cpu().numpy()})

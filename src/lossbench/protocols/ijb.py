@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,15 +24,16 @@ Values = dict[str, tuple[float, str | None]]
 
 
 def ijb_verification(
-    templates: Templates, pairs: TemplatePairs, *, flip: bool, fars: Sequence[float] = FARS
+    templates: Templates, pairs: TemplatePairs, *, flip: bool | None, fars: Sequence[float] = FARS
 ) -> Evaluation:
     """Return auc, eer and tar_far_* of listed pairs of templates, by cosine.
 
-    flip: whether images and mirror images were summed; only written down.
+    flip: whether images and mirror images were put together, None where nobody tells; only written down.
     insightface/tar_far_*: the TAR that InsightFace's evaluation prints, at the corner of scikit-learn's ROC
     whose FAR is nearest to the target, above or below it; of two as near the one with the higher FAR.
-    details: flags, such as N1D1F1 (norm, detector score, flip), templates, media, images, and those of
-    ``roc_evaluation``; insightface: the FAR of each of its rates. Raises ValueError for unknown templates.
+    details: flags, such as N1D1F1 (norm, detector score, flip; F? where nobody tells), templates, media,
+    images, and those of ``roc_evaluation``; insightface: the FAR of each of its rates.
+    Raises ValueError for unknown templates.
     """
     rows = torch.stack([templates.find(torch.from_numpy(ids)) for ids in (pairs.first, pairs.second)], dim=1)
     scores = listed_scores(templates.rows, rows)
@@ -58,7 +58,7 @@ def ijb_identification(
     galleries: Sequence[TemplateSubjects],
     probes: TemplateSubjects,
     *,
-    flip: bool,
+    flip: bool | None,
     ranks: Sequence[int] = (1, 5, 10),
     fpirs: Sequence[float] = (1e-1, 1e-2),
 ) -> Evaluation:
@@ -93,23 +93,32 @@ def ijb_identification(
     return Evaluation(metrics, {**facts, "undefined": undefined}, {})
 
 
-def _facts(templates: Templates, flip: bool) -> dict[str, Any]:
-    flags = f"N{templates.norm:d}D{templates.detector:d}F{flip:d}"
+def _facts(templates: Templates, flip: bool | None) -> dict[str, Any]:
+    flags = f"N{templates.norm:d}D{templates.detector:d}F{'?' if flip is None else int(flip)}"
     counts = {"templates": len(templates.template), "media": templates.media, "images": templates.images}
     return {"flags": flags, **counts}
 
 
-def _corners(scores: Tensor, same: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return FAR and TAR of scikit-learn's curve, most generous first."""
-    # scikit-learn takes a second to import, and the other protocols do without.
-    from sklearn.metrics import roc_curve as sklearn_curve
+def _corners(scores: Tensor, same: Tensor) -> tuple[Tensor, Tensor]:
+    """Return FAR and TAR of the points that scikit-learn keeps of a ROC, most generous first."""
+    ordered, order = scores.sort(descending=True)
+    last = torch.cat([ordered.diff() != 0, same.new_ones(1)]).nonzero().flatten()
+    genuine = same[order].cumsum(0)[last]
+    impostor = last + 1 - genuine
+    kept = torch.ones_like(last, dtype=torch.bool)
+    # It drops a point where both steps, to it and from it, are the same.
+    kept[1:-1] = (genuine.diff(n=2) != 0) | (impostor.diff(n=2) != 0)
+    far, tar = (
+        torch.cat([count.new_zeros(1), count[kept]]).flip(0) / count[-1].double()
+        for count in (impostor, genuine)
+    )
+    return far, tar
 
-    far, tar, _ = sklearn_curve(same.cpu().numpy(), scores.cpu().numpy())
-    return far[::-1], tar[::-1]
 
-
-def _nearest(far: np.ndarray, tar: np.ndarray, target: float) -> tuple[float, float]:
-    at = int(np.abs(far - target).argmin())
+def _nearest(far: Tensor, tar: Tensor, target: float) -> tuple[float, float]:
+    # argmin() of torch promises no order among equals.
+    distance = (far - target).abs()
+    at = int((distance == distance.min()).nonzero()[0])
     return float(far[at]), float(tar[at])
 
 

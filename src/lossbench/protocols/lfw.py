@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from lossbench.functional import roc_curve
 from lossbench.functional.cosine import on_float64_device
 from lossbench.functional.listed import best_threshold, check_listed, listed_scores
+from lossbench.intervals import clopper_pearson, mean_interval
 from lossbench.protocols.evaluation import Evaluation, finite
 from lossbench.protocols.roc import roc_evaluation
 from lossbench.validate import check_range
@@ -42,7 +44,9 @@ def lfw(
     metrics: pair_accuracy; pair_accuracy_standard_error, the standard deviation over folds (ddof 1) by
     sqrt(folds), or with insightface pair_accuracy_std, the standard deviation (ddof 0) it prints; auc, eer
     and tar_far_* of all pairs by plain cosine, under every rule. details: rule, flip, folds, fold_pairs (in
-    each fold), fold_accuracy, fold_threshold (None above every score), and those of the ROC, as its curves.
+    each fold), fold_accuracy, fold_threshold (None above every score), intervals (see ``_intervals``),
+    right_pairs, right_pairs_interval (Clopper and Pearson's, of pairs, not identities: too narrow where pairs
+    share images), and those of the ROC, as its curves.
     Raises ValueError for wrong shapes, fewer than two folds or unequal ones, or rows with NaN or infinity.
     """
     for name, value, choices in (("rule", rule, RULES), ("flip", flip, FLIPS)):
@@ -61,7 +65,9 @@ def lfw(
         results = [_sphereface(rows, pairs, same, test) for test in tests]
     thresholds, accuracies = zip(*results, strict=True)
     roc = roc_evaluation(roc_curve(scores[same], scores[~same]), fars)
-    metrics = {"pair_accuracy": statistics.fmean(accuracies), **_spread(accuracies, rule), **roc.metrics}
+    accuracy = statistics.fmean(accuracies)
+    right = round(accuracy * len(fold))
+    metrics = {"pair_accuracy": accuracy, **_spread(accuracies, rule), **roc.metrics}
     facts = {
         "rule": rule,
         "flip": flip,
@@ -69,6 +75,9 @@ def lfw(
         "fold_pairs": len(fold) // len(tests),
         "fold_accuracy": list(accuracies),
         "fold_threshold": [finite(threshold) for threshold in thresholds],
+        "intervals": _intervals(accuracies),
+        "right_pairs": right,
+        "right_pairs_interval": list(clopper_pearson(right, len(fold))),
     }
     return Evaluation(metrics, {**facts, **roc.details}, roc.curves)
 
@@ -122,6 +131,19 @@ def _spread(accuracies: Sequence[float], rule: str) -> dict[str, float]:
     if rule == "insightface":
         return {"pair_accuracy_std": statistics.pstdev(accuracies)}
     return {"pair_accuracy_standard_error": statistics.stdev(accuracies) / math.sqrt(len(accuracies))}
+
+
+def _intervals(accuracies: Sequence[float]) -> dict[str, dict[str, Any]]:
+    """Of pair_accuracy the t interval from the standard error over folds, no higher than 1.
+
+    Thresholds come from folds that overlap, and folds share no identity only where the list sees to that.
+    None where all folds agree: nothing then tells of other folds.
+    """
+    low, high = mean_interval(accuracies)
+    if low == high:
+        return {}
+    facts = {"level": 0.95, "folds": len(accuracies), "method": "t over folds"}
+    return {"pair_accuracy": {"low": low, "high": min(high, 1.0), **facts}}
 
 
 def _exact(scores: Tensor, same: Tensor, test: Tensor) -> tuple[float, float]:

@@ -15,7 +15,8 @@ from lossbench.functional.cosine import UnitRows, check_rows, paired_cosine
 from lossbench.functional.distractors import distractor_scores
 from lossbench.functional.listed import listed_scores
 from lossbench.functional.thresholds import accepted_shares, allowed, exact_threshold, unresolved
-from lossbench.protocols.evaluation import Evaluation, defined, finite
+from lossbench.protocols.evaluation import Evaluation, defined
+from lossbench.protocols.roc import cautions, operating_point
 from lossbench.validate import check_range
 
 Values = dict[str, tuple[float, str | None]]
@@ -49,7 +50,7 @@ def megaface(
 
     details: cleaned, probes, identities, trials, genuine_pairs, distractors, impostor_pairs, sizes, copies
     (probes that a distractor matches as well as the probe matches itself: most likely the same image), and
-    threshold, achieved_far and impostors of each tar_far_*. curves: ladder_distractors, and ladder_cmc_r,
+    what ``operating_point`` tells of each tar_far_*. curves: ladder_distractors, and ladder_cmc_r,
     ladder_macro_cmc_r for each r. Undefined: all of it without an identity of two images or without
     distractors, and rates with far * impostor pairs < 1.
     Raises ValueError for wrong shapes, negative labels, sizes that do not ascend, or NaN or infinity.
@@ -82,6 +83,7 @@ def megaface(
         "impostor_pairs": impostors,
         "sizes": sizes,
         "copies": _copies(probe, found.best),
+        "cautions": cautions(points),
     }
     return Evaluation(metrics, {**details, **points, "undefined": undefined}, curves)
 
@@ -151,12 +153,8 @@ def _verification(
         threshold = math.nan if why else exact_threshold(genuine, impostor, impostors, far)
         shares = (math.nan, math.nan) if why else accepted_shares(genuine, identity, threshold)
         values |= {name: (shares[0], why), f"macro/{name}": (shares[1], why)}
-        achieved = None if why else int((impostor.double() >= threshold).sum()) / impostors
-        details[name] = {
-            "threshold": finite(threshold),
-            "achieved_far": achieved,
-            "impostors": impostors,
-        }
+        achieved = math.nan if why else int((impostor.double() >= threshold).sum()) / impostors
+        details[name] = operating_point(far, threshold, achieved, impostors)
     return values, details
 
 

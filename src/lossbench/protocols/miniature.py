@@ -23,7 +23,7 @@ def miniature(
     trials: int = 10,
     seed: int = 0,
 ) -> Iterator[tuple[str, Evaluation]]:
-    """Yield name and evaluation of three protocols, their metrics under ``view2/``, ``trials/`` and ``ladder/``.
+    """Yield name and evaluation of three protocols, each metric under that name: view2/pair_accuracy.
 
     embedding: (n, d) with label (n,), the test identities. pairs: listed pairs that the set comes with; drawn
     otherwise. view2: ``lfw`` accuracy in folds. trials: ``blufr`` over drawn trials. ladder: ``megaface`` of

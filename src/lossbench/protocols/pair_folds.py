@@ -52,12 +52,19 @@ def draw_pairs(label: Tensor, *, folds: int = 10, each: int = 300, seed: int = 0
         people = torch.cat([mated, dealt[1][fold::folds]])
         one, other = _two(torch.full((each,), len(people)), generator)
         sides = [
-            starts[person] + (torch.rand(each, generator=generator, dtype=torch.float64) * images[person]).long()
+            starts[person]
+            + (torch.rand(each, generator=generator, dtype=torch.float64) * images[person]).long()
             for person in (people[one], people[other])
         ]
         pairs.append(torch.stack(sides, dim=1))
     same = torch.tensor([True, False]).repeat_interleave(each).repeat(folds)
     return PairFolds(by_identity[torch.cat(pairs)], same, torch.arange(folds).repeat_interleave(2 * each))
+
+
+def _any(start: Tensor, count: Tensor, generator: torch.Generator) -> Tensor:
+    """One of the ``count`` (k,) whole numbers from ``start`` (k,) on."""
+    share = torch.rand(len(count), generator=generator, dtype=torch.float64)
+    return start + torch.minimum((share * count).long(), count - 1)
 
 
 def _two(count: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -7,11 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from lossbench.functional import FARS, far_name, pair_verification
-from lossbench.functional.hardest import HardPairs
-from lossbench.protocols.evaluation import Evaluation, defined, finite
-
-_POINTS = 400
+from lossbench.functional import FARS, HardPairs, far_name, pair_verification
+from lossbench.protocols.evaluation import Evaluation, defined
+from lossbench.protocols.roc import POINTS, described
 
 
 def verification(
@@ -23,39 +21,22 @@ def verification(
     macro: mean over identities of the share of their own genuine pairs, at the same threshold; one identity
     with many images supplies most genuine pairs.
 
-    details: genuine_pairs, impostor_pairs, and under each tar_far_* its threshold (None above every score),
-    achieved_far and impostors; with hardest > 0 as many hardest_impostors (highest scores) and
-    hardest_genuine (lowest), each a list of [score, row, other row]. curves: roc_far, roc_tar,
-    roc_threshold, thinned to about 400 points.
+    details, curves: as ``described``; with hardest > 0 also as many hardest_impostors (highest scores) and
+    hardest_genuine (lowest), each a list of [score, row, other row].
     Above 3,000 rows auc has as many digits as are certain, and the curves are near enough for a figure.
-    Undefined: everything without genuine or impostor pairs, and TAR where far * impostors < 1.
     Raises ValueError as ``pair_verification`` does.
     """
-    found = pair_verification(embedding, label, fars=fars, hardest=hardest, points=_POINTS)
-    points = {f"tar_far_{far_name(point.far)}": point for point in found.points}
+    found = pair_verification(embedding, label, fars=fars, hardest=hardest, points=POINTS)
+    areas, points = {"auc": found.auc, "eer": found.eer}, {point.far: point for point in found.points}
+    rates = described(areas, found.reason, points, found.line, (found.genuine, found.impostors))
     metrics, undefined = defined(
-        {
-            "auc": (found.auc, found.reason),
-            "eer": (found.eer, found.reason),
-            **{name: (point.tar, point.reason) for name, point in points.items()},
-            **{f"macro/{name}": (point.tar_macro, point.reason) for name, point in points.items()},
-        }
+        {f"macro/tar_far_{far_name(far)}": (point.tar_macro, point.reason) for far, point in points.items()}
     )
-    details = {
-        name: {
-            "threshold": finite(point.threshold),
-            "achieved_far": finite(point.achieved_far),
-            "impostors": found.impostors,
-        }
-        for name, point in points.items()
-    }
-    pairs: dict[str, Any] = {"genuine_pairs": found.genuine, "impostor_pairs": found.impostors}
+    details: dict[str, Any] = {"undefined": undefined}
     if hardest:
-        pairs["hardest_impostors"] = _listed(found.hardest_impostors)
-        pairs["hardest_genuine"] = _listed(found.hardest_genuine)
-    curves = {"roc_far": found.line.far, "roc_tar": found.line.tar, "roc_threshold": found.line.threshold}
-    arrays = {name: values.cpu().numpy() for name, values in curves.items()}
-    return Evaluation(metrics, {**pairs, **details, "undefined": undefined}, arrays)
+        details["hardest_impostors"] = _listed(found.hardest_impostors)
+        details["hardest_genuine"] = _listed(found.hardest_genuine)
+    return rates | Evaluation(metrics, details, {})
 
 
 def _listed(pairs: HardPairs) -> list[list[float]]:

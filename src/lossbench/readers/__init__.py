@@ -13,13 +13,18 @@
 | IJB-B, IJB-C: *_1N_gallery_*.csv, *_1N_probe_*.csv | ``read_template_subjects`` | |
 | LFW: pairs.txt, pairsDevTrain.txt, pairsDevTest.txt | ``read_pairs`` | |
 | LFW: lfw-names.txt, lists of image files | ``read_people``, ``read_image_list`` | |
+| files in folders, tars and zips | ``archives.list_files``, ``archives.read_files`` | |
 | LFW BLUFR: blufr_lfw_config.mat | ``read_blufr`` | ``write_blufr`` |
+| CIFAR for Python: data_batch_1, train, meta | ``read_cifar_batch``, ``read_cifar_names`` | |
+| MNIST and relatives: *-ubyte, *-ubyte.gz | ``read_idx`` | |
 
 All of them bound what a file can cost, run nothing that a file names, and refuse what they do not understand
 in one line: ValueError with the file and the byte or line. ``sha256_of`` tells which file a result rests on.
 """
 
 from lossbench.readers.blufr import Blufr, BlufrTrial, read_blufr, write_blufr
+from lossbench.readers.cifar import read_cifar_batch, read_cifar_names
+from lossbench.readers.idx import read_idx
 from lossbench.readers.ijb import (
     Landmarks,
     TemplateMedia,
@@ -71,9 +76,12 @@ __all__ = [
     "image_positions",
     "is_noise",
     "read_blufr",
+    "read_cifar_batch",
+    "read_cifar_names",
     "read_feature",
     "read_feature_list",
     "read_features",
+    "read_idx",
     "read_image_list",
     "read_landmarks",
     "read_noise",

@@ -1,4 +1,4 @@
-"""Read a pickle of lists, tuples, numbers, bytes and numpy arrays without calling anything that it names.
+"""Read a pickle of lists, dicts, numbers, bytes and numpy arrays without calling anything that it names.
 
 ``pickle`` calls what a file names, and even a restricted one hands numpy crafted types and sizes. Here the
 instructions of the file are carried out one by one on plain data, and what numpy's pickles name is stood in
@@ -8,6 +8,7 @@ for by code that checks before it builds (``pickled_arrays``). The file's size b
 from __future__ import annotations
 
 import codecs
+import io
 import mmap
 import pickletools
 import re
@@ -31,7 +32,7 @@ _REPR = re.compile(rb"""(['"])((?:[^\\\n]|\\(?:[\\'"nrt]|x[0-9a-f]{2}))*)\1\n"""
 
 
 def load_inert(path: Location) -> Any:
-    """Return what the pickle holds: lists, tuples, None, bool, int, str, bytes and ``PickledArray``.
+    """Return what the pickle holds: lists, tuples, dicts, None, bool, int, str, bytes and ``PickledArray``.
 
     Strings of Python 2 come as bytes. Raises ValueError with the byte offset for anything else, for
     truncated files, and for files over 4 GiB or 2**22 instructions.
@@ -41,18 +42,27 @@ def load_inert(path: Location) -> Any:
     if not 0 < size <= _MOST_BYTES:
         raise ValueError(f"{path}: {size} bytes: expected a pickle of 1 to {_MOST_BYTES}")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        machine = _Machine(2 * size)
-        for _ in range(_MOST_STEPS):
-            position = data.tell()
-            try:
-                name, argument = _instruction(cast("IO[bytes]", data))
-                if name == "STOP":
-                    return machine.result()
-                machine.step(name, argument)
-            except ValueError as error:
-                raise ValueError(f"{path}: byte {position}: {' '.join(str(error).split())[:200]}") from None
-            except (TypeError, IndexError, OverflowError, struct.error):
-                raise ValueError(f"{path}: byte {position}: malformed pickle") from None
+        return _carried_out(cast("IO[bytes]", data), size, path)
+
+
+def parse_inert(data: bytes, name: Location) -> Any:
+    """Return what a pickle in memory holds; ``name`` stands for its file in errors. See ``load_inert``."""
+    return _carried_out(io.BytesIO(data), len(data), name)
+
+
+def _carried_out(data: IO[bytes], size: int, path: Location) -> Any:
+    machine = _Machine(2 * size)
+    for _ in range(_MOST_STEPS):
+        position = data.tell()
+        try:
+            name, argument = _instruction(data)
+            if name == "STOP":
+                return machine.result()
+            machine.step(name, argument)
+        except ValueError as error:
+            raise ValueError(f"{path}: byte {position}: {' '.join(str(error).split())[:200]}") from None
+        except (TypeError, IndexError, OverflowError, struct.error):
+            raise ValueError(f"{path}: byte {position}: malformed pickle") from None
     raise ValueError(f"{path}: more than {_MOST_STEPS} instructions: no list of images")
 
 
@@ -126,22 +136,29 @@ class _Machine:
         return True
 
     def _collect(self, name: str) -> bool:
-        """Carry out instructions on lists and tuples; return whether it was one."""
+        """Carry out instructions on lists, tuples and dicts; return whether it was one."""
         match name:
             case "MARK":
                 self._outer.append(self._stack)
                 self._stack = []
             case "EMPTY_LIST":
                 self._stack.append([])
+            case "EMPTY_DICT":
+                self._stack.append({})
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 self._stack.append(tuple(self._pop(int(name[-1]))))
             case "APPEND":
                 (item,) = self._pop(1)
                 self._extend([item])
-            case "TUPLE" | "LIST" | "APPENDS":
+            case "SETITEM":
+                self._set(self._pop(2))
+            case "TUPLE" | "LIST" | "DICT" | "APPENDS" | "SETITEMS":
                 items, self._stack = self._stack, self._outer.pop()
                 if name == "APPENDS":
                     self._extend(items)
+                elif name in ("DICT", "SETITEMS"):
+                    self._stack.extend([{}] if name == "DICT" else [])
+                    self._set(items)
                 else:
                     self._stack.append(tuple(items) if name == "TUPLE" else items)
             case _:
@@ -186,3 +203,12 @@ class _Machine:
         if not isinstance(self._stack[-1], list):
             raise ValueError("items are added to what is no list")
         self._stack[-1].extend(items)
+
+    def _set(self, items: list[Any]) -> None:
+        keys, values = items[::2], items[1::2]
+        if not isinstance(self._stack[-1], dict) or len(keys) != len(values):
+            raise ValueError("keys and values are set in what is no dict, or do not pair")
+        # Hashes of numbers are known: a file could make all of its keys collide.
+        if not all(isinstance(key, str | bytes) for key in keys):
+            raise ValueError("a key that is no text")
+        self._stack[-1].update(zip(keys, values, strict=True))

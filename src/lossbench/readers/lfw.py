@@ -28,6 +28,11 @@ class NamedPairs:
     def __len__(self) -> int:
         return len(self.left)
 
+    def first(self, folds: int) -> NamedPairs:
+        """The pairs of the first so many folds."""
+        end = int((self.fold < folds).sum())  # folds follow each other
+        return NamedPairs(self.left[:end], self.right[:end], self.same[:end], self.fold[:end], folds)
+
     def rows(self, positions: Mapping[str, int]) -> np.ndarray:
         """Return (p, 2) int64: where the two images of each pair stand, by ``image_positions``.
 

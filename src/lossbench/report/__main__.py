@@ -1,4 +1,4 @@
-"""``python -m lossbench.report RUNS...``: one table, its CSV files and its figures over finished runs."""
+"""``python -m lossbench.report RUNS...``: one table, its CSV files, figures and page over finished runs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import argparse
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from lossbench.records import RecordError, read_curves, read_records
+from lossbench.records import Record, RecordError, read_curves, read_history, read_records
 
 if TYPE_CHECKING:
+    from lossbench.report.charts import Curves, Histories
     from lossbench.report.groups import Group
+
+T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
     # Only now: --help and a wrong path should answer at once.
+    from lossbench.report.claims import read_claims
     from lossbench.report.groups import group_records
+    from lossbench.report.page import report_page
     from lossbench.report.table import choose_metrics
 
     records = [record for _, record in found]
@@ -41,13 +46,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         metrics = choose_metrics(records, options.metrics)
     except ValueError as error:
         parser.error(f"--metrics: {error}")
+    try:
+        claims = read_claims(options.claims) if options.claims else []
+    except ValueError as error:
+        parser.error(f"--claims: {error}")
     groups = group_records(records)
     out = options.out or _default_out(options.runs[0])
+    folders = {id(record): folder for folder, record in found}
+    drawn = [] if options.no_figures else groups
+    curves: Curves = _read_each(drawn, folders, read_curves, {})
+    histories: Histories = _read_each(drawn, folders, read_history, [])
     _print_table(groups, metrics)
     written = _write_tables(out, groups, metrics, arguments)
     if not options.no_figures:
-        written += _write_figures(out, groups, {id(record): folder for folder, record in found})
-    print(f"wrote {', '.join(path.name for path in written)} to {out}")
+        written += _write_figures(out, groups, curves)
+    page = report_page(groups, metrics, arguments, curves=curves, histories=histories, claims=claims)
+    (out / "report.html").write_text(page, encoding="utf-8", newline="\n")
+    print(f"wrote {', '.join([*(path.name for path in written), 'report.html'])} to {out}")
     return 0
 
 
@@ -65,7 +80,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="columns, such as eer,val/auc (default: accuracy, TAR@FAR=1e-2 and 1e-3, EER, rank-1)",
     )
-    parser.add_argument("--no-figures", action="store_true", help="tables only")
+    parser.add_argument(
+        "--claims", type=Path, metavar="FILE", help="also show results/chapter/claims.csv in report.html"
+    )
+    parser.add_argument("--no-figures", action="store_true", help="tables only, in report.html too")
     return parser
 
 
@@ -103,36 +121,41 @@ def _write_tables(
     return [out / name for name in texts]
 
 
-def _write_figures(out: Path, groups: Sequence[Group], folders: dict[int, Path]) -> list[Path]:
+def _write_figures(out: Path, groups: Sequence[Group], curves: Curves) -> list[Path]:
     """roc and cmc; with more than one dataset, a pair for each: ``roc_lfw.png``."""
     from lossbench.report.figures import write_curve_figures
     from lossbench.report.groups import curve_labels
 
-    tasks: dict[str, list[Group]] = defaultdict(list)
-    for group in groups:
-        tasks[group.part("dataset")].append(group)
+    tasks: dict[str, list[int]] = defaultdict(list)
+    for place, group in enumerate(groups):
+        tasks[group.part("dataset")].append(place)
     written = []
-    for task, members in tasks.items():
-        labelled = dict(zip(curve_labels(members), members, strict=True))
-        curves = {
-            label: [_curves_or_none(folders[id(run)]) for run in group.runs]
-            for label, group in labelled.items()
-        }
+    for task, places in tasks.items():
+        members = [groups[place] for place in places]
+        labels = curve_labels(members)
         known = {
             label: {metric: group.estimate(metric).mean for metric in group.runs[0].metrics}
-            for label, group in labelled.items()
+            for label, group in zip(labels, members, strict=True)
         }
         suffix = f"_{re.sub(r'[^A-Za-z0-9.-]+', '-', task)}" if len(tasks) > 1 else ""
-        written += write_curve_figures(out, curves, task, suffix, known)
+        labelled = {label: curves[place] for label, place in zip(labels, places, strict=True)}
+        written += write_curve_figures(out, labelled, task, suffix, known)
     return written
 
 
-def _curves_or_none(folder: Path) -> dict:
-    try:
-        return read_curves(folder)
-    except RecordError as error:
-        print(f"left out: {error}", file=sys.stderr)
-        return {}
+def _read_each(
+    groups: Sequence[Group], folders: dict[int, Path], read: Callable[[Path], T], otherwise: T
+) -> list[list[T]]:
+    """What ``read`` finds in the folder of each run of each group; what is torn is named and left out."""
+
+    def read_one(run: Record) -> T:
+        try:
+            return read(folders[id(run)])
+        except RecordError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            return otherwise
+
+    return [[read_one(run) for run in group.runs] for group in groups]
 
 
 if __name__ == "__main__":

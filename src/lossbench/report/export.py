@@ -17,10 +17,12 @@ _PARTS = ("dataset", "backbone", "head", "loss")
 
 
 def table_csv(groups: Sequence[Group], metrics: Sequence[str]) -> str:
-    """Columns: names, knobs, settings, n (seeds), then METRIC_mean, _ci95_low, _ci95_high, _n; fractions."""
+    """Columns: row (of an experiment), names, knobs, settings, n (seeds), then METRIC_mean, _ci95_low,
+    _ci95_high, _n; fractions."""
     rows = []
     for group in groups:
-        row: dict[str, Any] = {name: group.part(name) for name in _PARTS}
+        row: dict[str, Any] = {"row": group.row} if any(each.row for each in groups) else {}
+        row |= {name: group.part(name) for name in _PARTS}
         row |= {"knobs": format_knobs(group.knobs), "settings": format_differs(group.differs)}
         row["n"] = len(group.runs)
         for metric in metrics:
@@ -30,13 +32,13 @@ def table_csv(groups: Sequence[Group], metrics: Sequence[str]) -> str:
 
 
 def runs_csv(groups: Sequence[Group]) -> str:
-    """One row per counted run: id, names, seed, ``knob/...``, ``config/...`` (what differs between rows),
-    every metric, ``cost/...``, ``environment/...``; full precision, sorted as the table is.
+    """One row per counted run: id, names, seed, row (of an experiment), ``knob/...``, ``config/...`` (what
+    differs between rows), every metric, ``cost/...``, ``environment/...``; full precision, the table's order.
     """
     rows = [_run_row(run, group) for group in groups for run in group.runs]
-    first = ["id", *_PARTS, "seed"]
+    first = ["id", *_PARTS, "seed", *(["row"] if any(row["row"] for row in rows) else [])]
     prefixes = ("knob/", "config/", "cost/", "environment/")
-    columns = {name for row in rows for name in row} - set(first)
+    columns = {name for row in rows for name in row} - {*first, "row"}
     metrics = sorted(name for name in columns if not name.startswith(prefixes))
     middle = [sorted(name for name in columns if name.startswith(prefix)) for prefix in prefixes]
     return _csv_text([*first, *middle[0], *middle[1], *metrics, *middle[2], *middle[3]], rows)
@@ -73,7 +75,7 @@ def _estimate_columns(group: Group, metric: str) -> dict[str, Any]:
 
 
 def _run_row(run: Record, group: Group) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": run.id, "seed": run.config.get("seed")}
+    row: dict[str, Any] = {"id": run.id, "seed": run.config.get("seed"), "row": run.config.get("row")}
     row |= {name: group.part(name) for name in _PARTS}
     row |= {f"knob/{name}": value for name, value in group.knobs.items()}
     row |= {f"config/{name}": value for name, value in group.differs.items()}

@@ -36,6 +36,11 @@ class Group:
         return self.runs[0].details.get("knobs") or {}
 
     @property
+    def row(self) -> str:
+        """What the experiments that these runs belong to call this row of their table; mostly one name."""
+        return ", ".join(sorted({str(run.config["row"]) for run in self.runs if run.config.get("row")}))
+
+    @property
     def seeds(self) -> list[Any]:
         return [run.config.get("seed") for run in self.runs]
 

@@ -25,10 +25,11 @@ _PATTERNS = (
     (r"dir_far_(\d+)_(\d+)e_(\d+)", r"DIR@FAR=\1.\2e-\3"),
     (r"tar_far_(\d+)e_(\d+)", r"TAR@FAR=\1e-\2"),
     (r"dir_far_(\d+)e_(\d+)", r"DIR@FAR=\1e-\2"),
+    (r"tpir_fpir_(\d+)e_(\d+)", r"TPIR@FPIR=\1e-\2"),
     (r"cmc_(\d+)", r"rank-\1"),
     (r"accuracy_top(\d+)", r"top-\1 accuracy"),
 )
-_RATE = re.compile(r"(tar_far|dir_far|realised|cmc|accuracy|pair_accuracy|eer|ece|auc)(_.*)?$")
+_RATE = re.compile(r"(tar_far|dir_far|tpir_fpir|realised|cmc|accuracy|pair_accuracy|eer|ece|auc)(_.*)?$")
 
 
 def pretty_name(metric: str) -> str:

@@ -20,16 +20,33 @@ from lossbench.report.table import choose_metrics, rich_table
 # metric or cost, value, interval, details.
 Cells = tuple[str, str, str, str]
 
-# heading, the protocol whose facts stand in the details, how its metrics begin.
+# heading, the protocols whose facts may stand in the details, how their metrics begin.
 _SECTIONS = (
-    ("closed-set", "classification", ("accuracy", "nll", "ece")),
-    ("verification", "verification", ("tar_far", "eer", "auc")),
-    ("identification", "identification", ("cmc", "dir_far")),
+    ("closed-set", ("classification",), ("accuracy", "nll", "ece")),
+    (
+        "verification",
+        ("verification", "lfw", "blufr", "megaface", "ijb_verification"),
+        ("pair_accuracy", "tar_far", "realised_far", "eer", "auc"),
+    ),
+    (
+        "identification",
+        ("identification", "ijb_identification"),
+        ("cmc", "dir_far", "realised_dir", "tpir_fpir"),
+    ),
 )
 
 # Told in result.json; beside a number they only take up the line.
 _WORDS = {"achieved_far": "FAR"}
-_SETTINGS = ("bins", "seed", "tau", "draws", "impostors")
+_SETTINGS = (
+    "bins",
+    "seed",
+    "tau",
+    "draws",
+    "impostors",
+    "expected_false_accepts",
+    "false_accepts",
+    "far_interval",
+)
 
 
 def run_summary(record: Record, folder: Path | str) -> RenderableType:
@@ -40,21 +57,21 @@ def run_summary(record: Record, folder: Path | str) -> RenderableType:
     task = record.details.get("dataset")
     title = curve_labels(group_records([record]))[0] + (f" on {task}" if task else "")
     table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
     table.add_column("metric")
     table.add_column("value", justify="right")
     if record.intervals:
         table.add_column("95 % interval")
     table.add_column("details", overflow="fold")
-    for heading, rows in _sections(record):
-        for first, cells in zip([heading] + [""] * len(rows), rows, strict=False):
-            name, value, interval, told = cells
-            shown = (first, name, value, interval, told) if record.intervals else (first, name, value, told)
-            table.add_row(*map(Text, shown))
+    for heading, facts, rows in _sections(record):
+        for name, *cells, told in [(heading, "", "", facts), *rows]:
+            shown = cells if record.intervals else cells[:1]
+            style = "bold" if name == heading else ""
+            table.add_row(Text(name, style), *map(Text, shown), Text(told))
         table.add_section()
+    cautions = [Text(f"warning  {_caution(record, line)}") for line in record.details.get("cautions", ())]
     # Paths are for copying: printed with crop=False they stay on one line in any terminal.
     steps = Text("\n".join(_next_steps(Path(folder))), no_wrap=True, overflow="ignore")
-    return Group(table, steps)
+    return Group(table, *cautions, steps)
 
 
 def sweep_summary(records: Sequence[Record], failures: Sequence[tuple[str, str]]) -> RenderableType:
@@ -76,20 +93,31 @@ def show(summary: RenderableType) -> None:
     console.print(summary, crop=False)
 
 
-def _sections(record: Record) -> list[tuple[str, list[Cells]]]:
-    """Test metrics under the task they answer, each task's own facts first; then the rest, then the cost."""
+def _sections(record: Record) -> list[tuple[str, str, list[Cells]]]:
+    """Test metrics under the task they answer, each with its own facts; then the rest, then the cost."""
     left = [name for name in record.metrics if name.startswith("test/")]
     sections = []
-    for heading, protocol, words in _SECTIONS:
+    for heading, protocols, words in _SECTIONS:
         if members := [name for name in left if name.rsplit("/", 1)[-1].startswith(words)]:
-            facts = _facts(record.details.get(f"test/{protocol}"))
-            rows: list[Cells] = [("", "", "", facts)] if facts else []
-            sections.append((heading, rows + [_metric_cells(record, name) for name in members]))
+            told = (_facts(record.details.get(f"test/{protocol}")) for protocol in protocols)
+            sections.append((heading, ", ".join(filter(None, told)), _metric_rows(record, members)))
             left = [name for name in left if name not in members]
-    sections.append(("other", [_metric_cells(record, name) for name in left]))
-    sections.append(("training", _training_cells(record)))
-    sections.append(("cost", [_cost_cells(name, value) for name, value in record.cost.items()]))
-    return [(heading, rows) for heading, rows in sections if rows]
+    sections.append(("other", "", _metric_rows(record, left)))
+    sections.append(("training", "", _training_cells(record)))
+    sections.append(("cost", "", [_cost_cells(name, value) for name, value in record.cost.items()]))
+    return [section for section in sections if section[-1]]
+
+
+def _metric_rows(record: Record, metrics: Sequence[str]) -> list[Cells]:
+    """A row each; a reason why several are undefined stands beside the first."""
+    rows, seen = [], dict[str, str]()
+    for metric in metrics:
+        name, value, interval, told = _metric_cells(record, metric)
+        if record.metrics[metric] is None:
+            told = f"undefined, as {seen[told]}" if told in seen else told
+            seen.setdefault(told, name)
+        rows.append((f"  {name}", value, interval, told))
+    return rows
 
 
 def _metric_cells(record: Record, metric: str) -> Cells:
@@ -105,11 +133,21 @@ def _metric_cells(record: Record, metric: str) -> Cells:
     return pretty_name(metric), format_value(metric, value, percent_sign=True), bounds, told
 
 
+def _caution(record: Record, line: str) -> str:
+    """The line, with the metric it begins with named as in the table."""
+    name, colon, told = line.partition(": ")
+    return f"{pretty_name(name)}{colon}{told}" if f"test/{name}" in record.metrics else line
+
+
 def _facts(facts: Any) -> str:
     """``threshold 0.412, FAR 0.00098`` from the dict beside a metric; text as it is."""
     if not isinstance(facts, Mapping):
         return "" if facts is None else str(facts)
-    shown = ((str(name), value) for name, value in facts.items() if name not in _SETTINGS)
+    shown = [
+        (str(name), value)
+        for name, value in facts.items()
+        if name not in _SETTINGS and not isinstance(value, Mapping | list)
+    ]
     return ", ".join(f"{_WORDS.get(name, name.replace('_', ' '))} {_short(value)}" for name, value in shown)
 
 
@@ -119,7 +157,7 @@ def _training_cells(record: Record) -> list[Cells]:
     if loss.get("measured") is None:
         return []
     told = "" if loss.get("expected") is None else f"expected {loss['expected']:.3f}"
-    return [("initial loss", f"{loss['measured']:.3f}", "", told)]
+    return [("  initial loss", f"{loss['measured']:.3f}", "", told)]
 
 
 def _short(value: Any) -> str:
@@ -131,7 +169,7 @@ def _short(value: Any) -> str:
 
 
 def _cost_cells(name: str, value: float | None) -> Cells:
-    label = {"seconds": "seconds", "peak_memory_mb": "peak memory, MB"}.get(name, name.replace("_", " "))
+    label = {"peak_memory_mb": "  peak memory, MB"}.get(name, f"  {name.replace('_', ' ')}")
     if value is None:
         return label, MISSING, "", ""
     return label, f"{value:,.1f}" if abs(value) < 100 else f"{value:,.0f}", "", ""

@@ -16,7 +16,7 @@ from lossbench.report.groups import Group, format_differs
 from lossbench.report.interval import Estimate
 from lossbench.report.names import DEFAULT_METRICS, MISSING, format_knobs, format_value, is_rate, pretty_name
 
-_TEXT_COLUMNS = ("dataset", "backbone", "head", "loss", "knobs", "settings")
+TEXT_COLUMNS = ("row", "dataset", "backbone", "head", "loss", "knobs", "settings")
 
 
 def choose_metrics(records: Sequence[Record], asked: Sequence[str] = ()) -> list[str]:
@@ -36,7 +36,7 @@ def table_cells(groups: Sequence[Group], metrics: Sequence[str]) -> tuple[list[s
     """(header, rows) as printed; columns in which nothing is told (one dataset, no knobs) are left out."""
     rows = [_row(group, metrics) for group in groups]
     names = [pretty_name(metric) + (" %" if is_rate(metric) else "") for metric in metrics]
-    header = [*_TEXT_COLUMNS, "seeds", *names, "seconds", "MB"]
+    header = [*TEXT_COLUMNS, "seeds", *names, "seconds", "MB"]
     columns = list(zip(header, *rows, strict=True))
     kept = [column for column in columns if not _is_idle(column[0], column[1:])]
     header, *rows = [list(line) for line in zip(*kept, strict=True)]
@@ -48,9 +48,9 @@ def rich_table(groups: Sequence[Group], metrics: Sequence[str], title: str | Non
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
-    table.caption, table.caption_justify = _caption(groups), "left"
+    table.caption, table.caption_justify = caption(groups), "left"
     for name, *cells in zip(header, *rows, strict=True):
-        text = name in _TEXT_COLUMNS
+        text = name in TEXT_COLUMNS
         # In a narrow terminal names fold and numbers stay whole: a cell breaks before its ±.
         heading = name.replace("=", "\n=", 1).replace(" %", "\n%" if "=" not in name else " %")
         longest = max(len(word) for cell in (*cells, heading) for word in cell.replace("= ", "=").split())
@@ -69,11 +69,10 @@ def rich_table(groups: Sequence[Group], metrics: Sequence[str], title: str | Non
 def markdown_table(groups: Sequence[Group], metrics: Sequence[str], arguments: Sequence[str]) -> str:
     """Text of ``table.md``: where the numbers come from, the pipe table, how to read it."""
     header, rows = table_cells(groups, metrics)
-    rule = [":---" if name in _TEXT_COLUMNS else "---:" for name in header]
+    rule = [":---" if name in TEXT_COLUMNS else "---:" for name in header]
     lines = [_pipe_row(header), _pipe_row(rule), *map(_pipe_row, rows)]
     return (
-        "\n".join([_origin(groups, arguments), "", *lines, "", _caption(groups), "", _hardware(groups)])
-        + "\n"
+        "\n".join([origin(groups, arguments), "", *lines, "", caption(groups), "", _hardware(groups)]) + "\n"
     )
 
 
@@ -87,7 +86,7 @@ def format_estimate(metric: str, value: Estimate, runs: int) -> str:
 
 def _row(group: Group, metrics: Sequence[str]) -> list[str]:
     cells = [format_estimate(metric, group.estimate(metric), len(group.runs)) for metric in metrics]
-    names = [group.part(name) for name in ("dataset", "backbone", "head", "loss")]
+    names = [group.row, *map(group.part, ("dataset", "backbone", "head", "loss"))]
     told = [format_knobs(group.knobs), format_differs(group.differs)]
     return [
         *names,
@@ -110,10 +109,10 @@ def _cost(group: Group, name: str) -> str:
 def _is_idle(name: str, cells: Sequence[str]) -> bool:
     if name in ("dataset", "backbone"):
         return len(set(cells)) == 1
-    return name in ("knobs", "settings") and not any(cells)
+    return name in ("row", "knobs", "settings") and not any(cells)
 
 
-def _origin(groups: Sequence[Group], arguments: Sequence[str]) -> str:
+def origin(groups: Sequence[Group], arguments: Sequence[str]) -> str:
     runs = sum(len(group.runs) for group in groups)
     seeds = sorted({str(seed) for group in groups for seed in group.seeds if seed is not None}, key=_by_size)
     named = f"{len(seeds)} seed{'s' * (len(seeds) != 1)} ({', '.join(seeds)})" if seeds else "no seeds"
@@ -133,7 +132,7 @@ def _hardware(groups: Sequence[Group]) -> str:
     return f"Ran on: {'; '.join(facts)}." if facts else "Ran on: not recorded."
 
 
-def _caption(groups: Sequence[Group]) -> str:
+def caption(groups: Sequence[Group]) -> str:
     lines = [
         "Mean ± half-width of the 95 % confidence interval over seeds (Student t); no ± where there is one"
     ]

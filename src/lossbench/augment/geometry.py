@@ -1,9 +1,8 @@
-"""Distortions of whole image batches: pure functions whose only chance is the generator given."""
+"""Distortions that move pixels: an affine map, mirroring, cropping."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -11,8 +10,6 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from lossbench.validate import check_range
-
-Augment = Callable[[Tensor, Generator], Tensor]
 
 
 def affine_noise(
@@ -99,13 +96,6 @@ def crop(images: Float[Tensor, "n c h w"], generator: Generator, *, padding: int
     sample = torch.arange(n, device=images.device).view(-1, 1, 1)
     cut = padded.permute(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]]
     return cut.permute(0, 3, 1, 2)
-
-
-def compose(images: Float[Tensor, "n c h w"], generator: Generator, *, steps: Sequence[Augment]) -> Tensor:
-    """Each of ``steps`` in turn, all drawing from the one generator."""
-    for step in steps:
-        images = step(images, generator)
-    return images
 
 
 def _grid(theta: Float[Tensor, "n 2 3"], height: int, width: int) -> Float[Tensor, "n h w 2"]:

@@ -1,0 +1,236 @@
+"""Images decoded once, in a folder of the cache, and memory-mapped by every run after that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from lossbench.datasets.cache import Arrays, cache_folder, digest, one_line, report_unwritable
+from lossbench.datasets.collection import Collection
+
+logger = logging.getLogger(__name__)
+
+Block = tuple[Sequence[int], Sequence[np.ndarray]]
+
+_IMAGES = "images.npy"
+_FACTS = "facts.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to make the rows, before any is decoded.
+
+    shape: (n, h, w, c) of all images.
+    columns: n entries each; ``labels`` and ``origin``, and ``given`` where the set prescribes roles.
+    names: one name per identity, ``labels`` index them.
+    blocks: some rows and their images, uint8, in any order. A row in none of them is left out, and so is an
+    identity without rows.
+    facts: anything that json can write, kept with the images; read after the last block.
+    """
+
+    shape: tuple[int, int, int, int]
+    columns: Arrays
+    names: Sequence[str]
+    blocks: Iterable[Block]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """images: (n, h, w, c) uint8, read-only. columns: those of the plan, and ``pixels``, (n,) S16: a
+    digest of each image. sha256: of images, labels and names."""
+
+    images: np.ndarray
+    columns: Arrays
+    names: tuple[str, ...]
+    facts: dict[str, Any]
+    sha256: str
+
+    def collection(self) -> Collection:
+        return Collection(self.images, names=self.names, sha256=self.sha256, **self.columns)
+
+
+def prepared(name: str, key: str, plan: Callable[[], Plan]) -> Prepared:
+    """What is stored under ``key``, or else what ``plan`` makes, which is then stored.
+
+    name: begins the folder's name, for people. key: digest (hex) of all that decides the result. One process
+    prepares a key while others wait for it; what it leaves when it is killed is never read. A damaged folder
+    is reported in one line and made again; a cache that cannot be written is reported once and the images
+    stay in memory.
+
+    Raises:
+        ValueError: in one line, if the disk has no room; whatever ``plan`` raises.
+    """
+    readable = re.sub(r"[^\w.-]+", "_", name)[:40]
+    folder = cache_folder() / f"{readable}-{key[:16]}"
+    found = _open(folder)
+    if found is None:
+        with _locked(folder) as writable:
+            # another process may have made it meanwhile
+            found = _open(folder, report=True) if writable else None
+            if found is None:
+                found = _store(folder, plan()) if writable else _in_memory(plan())
+    return found
+
+
+def _open(folder: Path, *, report: bool = False) -> Prepared | None:
+    if not folder.is_dir():
+        return None
+    try:
+        known = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        for name, size in known["sizes"].items():
+            if (folder / name).stat().st_size != size:
+                raise ValueError(f"{name} has not its {size} bytes")
+        columns = {Path(name).stem: np.load(folder / name, mmap_mode="r") for name in known["sizes"]}
+        images, names = columns.pop("images"), tuple(columns.pop("names").tolist())
+        return Prepared(images, columns, names, known["facts"], known["sha256"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        if report:
+            logger.warning("%s is damaged (%s): preparing it again", folder, one_line(error))
+        return None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Keep other processes from preparing the same; false if the cache cannot be written."""
+    lock = FileLock(f"{folder}.lock")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            logger.info("%s: waiting for another process that prepares it", folder)
+            lock.acquire()
+    except OSError as error:
+        report_unwritable(folder.parent, one_line(error))
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
+
+
+def _store(folder: Path, plan: Plan) -> Prepared:
+    """Write beside ``folder``, then rename: nobody ever opens half a folder."""
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    _sweep(folder.parent)
+    _check_room(folder.parent, math.prod(plan.shape))
+    try:
+        partial.mkdir()
+        pixels = _write_images(partial / _IMAGES, plan)
+        images = np.load(partial / _IMAGES, mmap_mode="r+")
+        made = _described(images, pixels, plan)
+        if len(made.images) < len(images):
+            np.save(partial / "kept.npy", made.images)
+            (partial / "kept.npy").replace(partial / _IMAGES)
+        _write_rest(partial, made)
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+        partial.replace(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return _open(folder) or made
+
+
+def _sweep(cache: Path) -> None:
+    """Remove what killed processes left: nobody holds the lock of it."""
+    for partial in cache.glob("*.partial"):
+        try:
+            with FileLock(partial.with_suffix(".lock"), timeout=0):
+                shutil.rmtree(partial, ignore_errors=True)
+        except (OSError, Timeout):
+            continue
+
+
+def _check_room(cache: Path, needed: int) -> None:
+    free = shutil.disk_usage(cache).free
+    if needed > free:
+        raise ValueError(
+            f"LOSSBENCH_CACHE={cache}: {needed / 1e9:.2g} GB of decoded images do not fit on this disk, "
+            f"{free / 1e9:.2g} GB are free: name a folder on another one, or choose smaller images"
+        )
+
+
+def _write_images(path: Path, plan: Plan) -> np.ndarray:
+    """Write an .npy file; what ``_filled`` returns. Through a memory map it takes three times as long."""
+    row_bytes = math.prod(plan.shape[1:])
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": plan.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+        file.truncate(start + plan.shape[0] * row_bytes)
+
+        def put(row: int, image: np.ndarray) -> None:
+            file.seek(start + row * row_bytes)
+            file.write(image.data)
+
+        pixels = _filled(put, plan)
+        file.flush()
+        os.fsync(file.fileno())  # or the folder's name may outlive a failing computer, and its contents not
+    return pixels
+
+
+def _write_rest(folder: Path, made: Prepared) -> None:
+    for name, column in {**made.columns, "names": np.array(made.names, dtype=np.str_)}.items():
+        np.save(folder / f"{name}.npy", column)
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    facts = {"sha256": made.sha256, "sizes": sizes, "facts": made.facts}
+    (folder / _FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def _in_memory(plan: Plan) -> Prepared:
+    images = np.empty(plan.shape, np.uint8)
+    made = _described(images, _filled(images.__setitem__, plan), plan)
+    made.images.setflags(write=False)
+    return made
+
+
+def _filled(put: Callable[[int, np.ndarray], object], plan: Plan) -> np.ndarray:
+    """Hand every row to ``put``; digests (n,) S16 of the rows, b"" for those that are left out."""
+    pixels = np.zeros(plan.shape[0], "S16")
+    for rows, block in _shown(plan.blocks, plan.shape[0]):
+        for row, image in zip(rows, block, strict=True):
+            whole = np.ascontiguousarray(image, np.uint8).reshape(plan.shape[1:])
+            put(row, whole)
+            pixels[row] = hashlib.blake2b(whole.data, digest_size=16).digest()
+    return pixels
+
+
+def _described(images: np.ndarray, pixels: np.ndarray, plan: Plan) -> Prepared:
+    """The rows with what is known of them; rows that were left out leave a gap, which is closed."""
+    columns, names = {**plan.columns, "pixels": pixels}, np.array(plan.names, dtype=np.str_)
+    kept = np.flatnonzero(pixels != b"")
+    if len(kept) < len(pixels):
+        for to, source in enumerate(kept):
+            images[to] = images[source]
+        images, columns = images[: len(kept)], {name: column[kept] for name, column in columns.items()}
+        present, columns["labels"] = np.unique(columns["labels"], return_inverse=True)
+        names = names[present]
+    sha256 = digest({"pixels": columns["pixels"], "labels": columns["labels"], "names": names})
+    return Prepared(images, columns, tuple(names.tolist()), plan.facts, sha256)
+
+
+def _shown(blocks: Iterable[Block], total: int) -> Iterator[Block]:
+    """The blocks, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("decoding", total=total)
+        for rows, block in blocks:
+            yield rows, block
+            progress.advance(task, len(rows))

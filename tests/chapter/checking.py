@@ -1,0 +1,34 @@
+"""What the tests of every section need: its claims, and whether one comes out as written."""
+
+from __future__ import annotations
+
+import pytest
+
+from lossbench.chapter.claim import Claim, examine
+
+
+def every_claim(module, slow=(), without=()):
+    """Parametrise a test by the claims of a module, ``without`` some; ``slow`` ones take seconds."""
+    claims = [value for value in vars(module).values() if isinstance(value, Claim)]
+    return pytest.mark.parametrize(
+        "claim",
+        [
+            pytest.param(claim, id=claim.id, marks=[pytest.mark.slow] if claim.id in slow else [])
+            for claim in claims
+            if claim.id not in without
+        ],
+    )
+
+
+def comes_out(claim):
+    found = examine(claim)
+    assert found.work.failed == []
+    assert found.verdict == claim.verdict
+
+
+def fails(claim):
+    """What did not come out, with the verdict that then stands."""
+    found = examine(claim)
+    assert found.work.failed
+    assert found.verdict == claim.otherwise
+    return found.work.failed

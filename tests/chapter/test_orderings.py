@@ -1,0 +1,106 @@
+"""Orderings of trained runs: verdicts from paired seeds, and the pages made of them."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lossbench.chapter import miniature
+from lossbench.chapter.claim import NOT_RUN, Missing, examine
+from lossbench.chapter.orderings import CONTRADICTED, NOT_RESOLVED, REPRODUCED, committed, orderings
+from lossbench.chapter.printed import printed
+
+
+def runs(**rows):
+    """row -> values of metric "a" by seed."""
+    return {row: {seed: {"a": value} for seed, value in enumerate(values)} for row, values in rows.items()}
+
+
+def test_a_difference_is_the_paired_t_test_of_its_seeds():
+    generator = np.random.default_rng(0)
+    one, other = generator.normal(1, 1, 6), generator.normal(0, 1, 6)
+    (found,) = orderings(runs(one=one, other=other), [("one", "other")], ["a"])
+    expected = stats.ttest_rel(one, other)
+    assert found.p == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.above == int((one > other).sum())
+    assert found.mean == pytest.approx(float((one - other).mean()))
+
+
+def test_verdicts_need_both_the_sign_and_holms_p():
+    base = [0.0, 0.01, 0.02]
+    known = runs(base=base, up=[5.0, 5.02, 5.01], down=[-5.0, -5.01, -5.02], noise=[1.0, -1.0, 0.1])
+    found = orderings(known, [("up", "base"), ("down", "base"), ("noise", "base")], ["a"])
+    assert [one.verdict for one in found] == [REPRODUCED, CONTRADICTED, NOT_RESOLVED]
+
+
+def test_a_larger_family_asks_for_more():
+    known = runs(base=[0.0, 0.0, 0.0, 0.0], up=[1.0, 1.2, 0.5, 1.6], noise=[1.0, -1.0, 0.5, -0.4])
+    alone = orderings(known, [("up", "base")], ["a"])[0]
+    among = orderings(known, [("up", "base"), *[("noise", "base")] * 9], ["a"])[0]
+    assert alone.p < 0.05 < among.p
+    assert (alone.verdict, among.verdict) == (REPRODUCED, NOT_RESOLVED)
+
+
+def test_only_seeds_that_both_rows_have_are_paired():
+    known = {"one": {0: {"a": 1.0}, 1: {"a": 2.0}, 7: {"a": 100.0}}, "other": {0: {"a": 0.0}, 1: {"a": 0.5}}}
+    (found,) = orderings(known, [("one", "other")], ["a"])
+    assert (found.seeds, found.mean) == (2, 1.25)
+    with pytest.raises(Missing, match="1 seeds"):
+        orderings({"one": known["one"], "other": {0: {"a": 0.0}}}, [("one", "other")], ["a"])
+
+
+def test_equal_rows_are_not_resolved():
+    (found,) = orderings(runs(one=[1.0, 1.0], other=[1.0, 1.0]), [("one", "other")], ["a"])
+    assert (found.p, found.verdict) == (1.0, NOT_RESOLVED)
+
+
+def test_the_printed_rows_have_the_names_of_the_experiments():
+    rows = [row["row"] for row in printed("table_3_1")]
+    assert rows == [row["row"] for row in printed("megaface_rank1")]
+    assert {*miniature.LADDER, *miniature.MARGINS} <= set(rows)
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Thirteen rows that follow the printed order, three seeds each."""
+    folder = tmp_path / "results" / "table_3_1"
+    folder.mkdir(parents=True)
+    metrics = [metric for metric, _ in miniature.COLUMNS.values()]
+    with (folder / "runs.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "dataset", "seed", "row", *metrics])
+        for place, row in enumerate(printed("table_3_1")):
+            for seed in range(3):
+                value = 0.3 + 0.02 * place + 0.0001 * (seed * (place + 3) % 5)
+                writer.writerow([f"{place}{seed}", "glyphs", seed, row["row"], *[value] * len(metrics)])
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_a_table_in_the_printed_order_is_reproduced(table):
+    found = examine(miniature.ladder_glyphs)
+    assert found.verdict.startswith(REPRODUCED)
+    page = found.work.pages["table_3_1_glyphs"]
+    assert "| Softmax |  | 3 | 97.08 / 30.0" in page
+    assert page.count(f"| {REPRODUCED} |") == 20
+    assert len([line for line in page.splitlines() if line.startswith("| AM-Softmax")]) == 8
+
+
+def test_a_margin_that_never_stops_gaining_is_told(table):
+    found = examine(miniature.margins_glyphs)
+    assert CONTRADICTED in found.verdict  # 0.50 is above 0.40 in these runs
+    assert "fig-m-glyphs" in found.work.figures
+
+
+def test_without_runs_the_claim_says_which_sweep_makes_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = examine(miniature.ladder_lfw)
+    assert found.verdict == NOT_RUN
+    assert "sweep=table_3_1 dataset=lfw" in found.reason
+    with pytest.raises(Missing):
+        committed("table_3_1", "glyphs")

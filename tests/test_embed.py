@@ -12,6 +12,7 @@ from PIL import Image
 from lossbench import build
 from lossbench.embed import main
 from lossbench.evaluation import embed
+from lossbench.readers import write_pairs_bin
 from lossbench.run import run
 from lossbench.trained import load_run
 from tests.test_config import resolved
@@ -74,6 +75,42 @@ def test_an_archive_of_the_images_gives_the_same(finished, photographs, tmp_path
         assert (tmp_path / "archive" / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()
     one, other = (np.load(tmp_path / out / "embeddings.npy") for out in ("folder", "archive"))
     assert np.allclose(one, other, atol=1e-5)
+
+
+def test_images_are_cut_as_those_the_run_was_trained_on(tmp_path):
+    generator = np.random.default_rng(0)
+    for identity in range(6):
+        for number in range(4):
+            path = tmp_path / "faces" / f"p{identity}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(generator.integers(0, 255, (20, 40, 3), np.uint8)).save(path)
+    words = ("dataset=folder", f"dataset.path={tmp_path / 'faces'}", "dataset.source.box=[2,0,36,18]")
+    words += ("dataset.height=16", "dataset.width=16", "dataset.division.val_images=0", "backbone=mlp")
+    trained = run(*resolved(*QUICK[1:], *words, f"run_root={tmp_path / 'runs'}"))
+    assert main([str(trained.folder), str(tmp_path / "faces"), "--out", str(tmp_path / "out")]) == 0
+    found = np.load(tmp_path / "out" / "embeddings.npy")
+    data = build.make_data(trained.record.config, torch.device("cpu"))
+    rows, target = data.rows("test_open")
+    own = embed(load_run(trained.folder, data).eval().backbone, rows, precision="fp32").numpy()
+    names = [data.dataset.splits["test_open"].names[label] for label in target.tolist()]
+    labels = (tmp_path / "out" / "labels.txt").read_text().splitlines()
+    theirs = found[[label in names for label in labels]]
+    assert len(theirs) == len(own)
+    assert np.allclose(np.sort(theirs, 0), np.sort(own, 0), atol=1e-5)
+
+
+def test_the_images_of_a_bin_keep_its_order(finished, photographs, tmp_path, capsys):
+    files = sorted(photographs.rglob("[0-9]*.png"))[:8]
+    write_pairs_bin(tmp_path / "pairs.bin", [file.read_bytes() for file in files], [True, False, True, False])
+    assert main([str(finished.folder), str(tmp_path / "pairs.bin"), "--out", str(tmp_path / "bin")]) == 0
+    out = capsys.readouterr().out
+    assert "8 images in 4 pairs" in out
+    assert "--protocol lfw --pairs" in out
+    assert main([str(finished.folder), str(photographs), "--out", str(tmp_path / "all")]) == 0
+    images = (tmp_path / "all" / "images.txt").read_text().splitlines()
+    place = [images.index(str(file.relative_to(photographs))) for file in files]
+    one, other = (np.load(tmp_path / out / "embeddings.npy") for out in ("bin", "all"))
+    assert np.allclose(one, other[place], atol=1e-5)
 
 
 def test_what_cannot_be_embedded_is_one_line(finished, tmp_path, capsys):

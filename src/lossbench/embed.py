@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from lossbench.datasets.decoding import Pixels
     from lossbench.datasets.folders import Found
 
 
@@ -23,21 +24,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"lossbench.embed: error: {error}", file=sys.stderr)
         return 1
-    files = shlex.join(str(options.out / name) for name in ("embeddings.npy", "labels.txt"))
-    print(f"{told}\nevaluate python -m lossbench.evaluate {files} --out {shlex.quote(str(options.out))}")
+    paired = options.path.suffix == ".bin"
+    lists = ["--protocol", "lfw", "--pairs", options.path] if paired else [options.out / "labels.txt"]
+    words = map(str, [options.out / "embeddings.npy", *lists, "--out", options.out])
+    print(f"{told}\nevaluate python -m lossbench.evaluate {shlex.join(words)}")
     return 0
 
 
 def embed_images(run: Path, path: Path, out: Path) -> str:
     """Write embeddings (n, d) float32, identities and files of ``path/<identity>/...``; tells of it."""
-    from lossbench.datasets.folders import find_images
+    from lossbench.datasets.decoding import Pixels
+    from lossbench.datasets.folders import Found, find_images
+    from lossbench.readers.archives import read_files
+    from lossbench.readers.pairs_bin import read_pairs_bin
 
-    found = find_images(path)
+    if path.suffix == ".bin":
+        # Its images have neither names nor identities: rows keep its order, pair i is rows 2 i and 2 i + 1.
+        paired = read_pairs_bin(path).images
+        found = Found(path, [f"image {i}" for i in range(len(paired))], [], [])
+        encoded: Iterator[tuple[int, bytes]] = enumerate(paired)
+    else:
+        found = find_images(path)
+        place = {name: row for row, name in enumerate(found.files)}
+        encoded = ((place[name], data) for name, data in read_files(found.root, found.files))
 
     import torch
 
     from lossbench.build import pick_device
     from lossbench.evaluation import embed
+    from lossbench.records import read_record
     from lossbench.trained import load_backbone
 
     device = pick_device("auto")
@@ -47,11 +62,16 @@ def embed_images(run: Path, path: Path, out: Path) -> str:
     out.mkdir(parents=True, exist_ok=True)
     partial = out / "embeddings.partial.npy"
     embeddings = np.lib.format.open_memmap(partial, "w+", np.float32, (len(found.files), backbone.dim))
-    for rows, block in _decoded(found, shape):
+    channels, height, width = shape
+    treated = read_record(run).split.get("facts", {}).get("pixels", {})
+    as_trained = Pixels(height=height, width=width, channels=channels, **treated)
+    for rows, block in _decoded(found, encoded, as_trained):
         images = torch.from_numpy(np.stack(block)).permute(0, 3, 1, 2).to(device)
         embeddings[rows] = embed(backbone, images, precision=precision).cpu().numpy()
     embeddings.flush()
     partial.replace(out / "embeddings.npy")
+    if not found.identities:
+        return f"{len(embeddings):,} images in {len(embeddings) // 2:,} pairs, {backbone.dim} numbers each"
     _write_lines(out / "labels.txt", found.identities)
     _write_lines(out / "images.txt", found.origin)
     identities = len(set(found.identities))
@@ -59,21 +79,19 @@ def embed_images(run: Path, path: Path, out: Path) -> str:
     return told + (f"; passed over, no images: {found.passed_over:,} files" if found.passed_over else "")
 
 
-def _decoded(found: Found, shape: Sequence[int]) -> Iterator[tuple[list[int], list[np.ndarray]]]:
-    """Places in the list of files, and images (h, w, c) uint8; shape: (channels, height, width)."""
+def _decoded(
+    found: Found, encoded: Iterator[tuple[int, bytes]], pixels: Pixels
+) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+    """Places in the list of files, and images (h, w, c) uint8."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from lossbench.datasets.decoding import Pixels, decode_all
-    from lossbench.readers.archives import read_files
+    from lossbench.datasets.decoding import decode_all
 
-    channels, height, width = shape
-    rows = {name: row for row, name in enumerate(found.files)}
-    encoded = ((rows[name], data) for name, data in read_files(found.root, found.files))
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("embedding", total=len(rows))
-        for block in decode_all(encoded, Pixels(height=height, width=width, channels=channels)):
+        task = progress.add_task("embedding", total=len(found.files))
+        for block in decode_all(encoded, pixels):
             for row, reason in block.broken.items():
                 raise ValueError(f"{found.root / found.files[row]}: {reason}")
             yield block.rows, block.images
@@ -90,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Embeddings of images by a trained run: DIR/embeddings.npy, labels.txt, images.txt.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
-    told = "folder, .tar, .tar.gz or .zip with one folder of images an identity"
+    told = "folder, .tar, .tar.gz or .zip with one folder of images an identity; or pairs in a .bin"
     parser.add_argument("path", type=Path, metavar="PATH", help=told)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to write")
     return parser

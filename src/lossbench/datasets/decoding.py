@@ -8,12 +8,13 @@ import struct
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lossbench.datasets.dataset import Dataset
 from lossbench.validate import check_range
 
 FITS = ("stretch", "cover", "contain")
@@ -55,6 +56,11 @@ class Pixels:
     @property
     def shape(self) -> tuple[int, int, int]:
         return self.height, self.width, self.channels
+
+    def told(self, dataset: Dataset) -> Dataset:
+        """The same data set; its record then says how images were cut, so that others can be alike."""
+        pixels = {"box": None if self.box is None else list(self.box), "fit": self.fit}
+        return replace(dataset, facts={**dataset.facts, "pixels": pixels})
 
     def decode(self, data: bytes) -> np.ndarray:
         """(height, width, channels) uint8, upright by its EXIF; resized bilinearly, with antialiasing.

@@ -87,7 +87,7 @@ class ByIdentity:
                 "to train on; lower them or least_images"
             )
         if "test_open" not in role:
-            raise ValueError("test_identities=0: an open set is tested on identities nobody trains on; raise it")
+            raise ValueError("test_identities=0: an open set needs identities to be tested on; raise it")
         for one in ("val_open", "test_open"):
             if one in role and counts[role == one].max() < 2:
                 raise ValueError(f"{one}: no identity has two images to compare; raise least_images to 2")

@@ -77,7 +77,7 @@ class ImageFiles(ABC):
         return stored.collection()
 
     def load(self) -> Dataset:
-        return self.division(self.collect(), self._name())
+        return self._pixels.told(self.division(self.collect(), self._name()))
 
     @property
     def _pixels(self) -> Pixels:

@@ -62,7 +62,7 @@ class InsightFace:
         )
 
     def load(self) -> Dataset:
-        return self.division(self.collect(), self._name())
+        return self._pixels.told(self.division(self.collect(), self._name()))
 
     def collect(self) -> Collection:
         """All images and who they show.

@@ -66,7 +66,8 @@ class Lfw(KnownSet):
     def load(self) -> Dataset:
         """With the pairs of the folds tested on."""
         collection = self.collect()
-        dataset = self.division(collection, self.name)
+        pixels = Pixels(height=self.height, width=self.width, channels=self.channels, box=self._box())
+        dataset = pixels.told(self.division(collection, self.name))
         rows = dataset.splits["test_open"].rows
         assert rows is not None  # a division leaves the images where they lie
         positions = image_positions([file_stem(name) for name in collection.origin[rows].tolist()])

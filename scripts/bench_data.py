@@ -2,8 +2,8 @@
 
 Faces are those of LFW if they lie under LOSSBENCH_DATA, else as many random JPEGs; all become 112x96 RGB.
 Sides take turns in one run; ratios are medians over the turns and only mean something on an idle machine.
-About 5 minutes on two cores, 1 with --quick, 3 GB of memory, 1 GB of disk, no download. `--out FILE` writes the
-table as Markdown.
+About 5 minutes on two cores, 1 with --quick, 3 GB of memory, 1 GB of disk, no download. `--out FILE` writes
+the table as Markdown.
 """
 
 from __future__ import annotations
@@ -180,7 +180,9 @@ def feeding(quick: bool) -> Iterator[Row]:
     rates = {side: [images / seconds for seconds in every] for side, every in taken.items()}
     what = f"batches of {BATCH}, flip and crop, images/s: "
     yield beside(f"{what}in memory, beside a DataLoader that decodes", rates["memory"], rates["process"])
-    yield beside(f"{what}in memory, beside one with {CORES} worker processes", rates["memory"], rates["workers"])
+    yield beside(
+        f"{what}in memory, beside one with {CORES} worker processes", rates["memory"], rates["workers"]
+    )
     yield beside(f"{what}from the memory map, beside in memory", rates["map"], rates["memory"])
 
 

@@ -74,7 +74,18 @@ def test_every_experiment_composes_into_a_run_of_its_own():
         configs.append(config)
 
 
-@pytest.mark.parametrize(("sweep", "few", "jobs"), [("table_3_1", "seed=0", 13), ("tuning", "lr=0.2", 7)])
+@pytest.mark.parametrize(
+    ("sweep", "few", "jobs"),
+    [
+        ("table_3_1", "seed=0", 13),
+        ("tuning", "lr=0.2", 7),
+        ("margin", "seed=0", 10),
+        ("scale_margin", "s=30", 15),
+        ("table_3_2", "seed=0", 4),
+        ("label_noise", "m=0.2", 12),
+        ("long_tail", "m=0.2", 9),
+    ],
+)
 def test_the_sweeps_that_ship_can_be_listed(call, sweep, few, jobs):
     code, out, _ = call(f"sweep={sweep}", few, "dry=true", "dataset=digits")
     assert code == 0

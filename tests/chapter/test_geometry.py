@@ -17,7 +17,7 @@ def test_claims_on_hyperplanes_come_out(claim):
     comes_out(claim)
 
 
-@every_claim(dimensions)
+@every_claim(dimensions, slow=["C-3.4.4-highdim"])
 def test_claims_on_xor_and_dimensions_come_out(claim):
     comes_out(claim)
 

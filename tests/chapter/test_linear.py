@@ -15,7 +15,7 @@ def test_claims_on_scores_come_out(claim):
     comes_out(claim)
 
 
-@every_claim(bias)
+@every_claim(bias, slow=["C-3.1.1-general"])
 def test_claims_on_the_bias_come_out(claim):
     comes_out(claim)
 

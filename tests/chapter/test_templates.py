@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,8 @@ def noise(monkeypatch, fresh):
 
 
 @pytest.mark.data
+@pytest.mark.slow  # 60,000 JPEGs are decoded
+@pytest.mark.skipif("LOSSBENCH_DATA" not in os.environ, reason="LOSSBENCH_DATA is not set")
 @every_claim(templates)
 def test_claims_on_cifar_come_out(claim):
     comes_out(claim)

@@ -15,7 +15,9 @@ from lossbench.readers import write_records
 from tests.data.images import encoded, picture, png
 from tests.datasets.known_files import write_folder, write_tar, write_zip
 
-GOOD = {f"{who}/{i}.png": png(10 * number + i) for number, who in enumerate(("anna", "ben")) for i in range(3)}
+GOOD = {
+    f"{who}/{i}.png": png(10 * number + i) for number, who in enumerate(("anna", "ben")) for i in range(3)
+}
 FAULTY = GOOD | {
     "anna/empty.jpg": b"",
     "anna/copy.bmp": encoded(picture(0), "BMP"),
@@ -105,7 +107,11 @@ def test_a_record_file_is_read_to_its_end(tmp_path: Path) -> None:
     images = [encoded(picture(i), "JPEG") for i in (0, 1, 2, 2)]
     images[1] = images[1][:100] + bytes(200) + b"\xff\xd9"
     write_records(tmp_path / "train.rec", images, [0, 0, 1, 2], height=20, width=24)
-    expected = [("copy of another identity", "2"), ("identity of one image", "1"), ("identity of one image", "2")]
+    expected = [
+        ("copy of another identity", "2"),
+        ("identity of one image", "1"),
+        ("identity of one image", "2"),
+    ]
     for path in (tmp_path, tmp_path / "train.rec"):
         found = [(kind, who) for kind, who, _ in kinds(path)]
         assert found[0][0] in ("broken", "truncated")

@@ -53,6 +53,15 @@ def test_a_thinned_roc_passes_through_the_metrics(record: MakeRecord) -> None:
     assert line.seeds["0"][0] == 0.5
 
 
+def test_a_metric_of_other_pairs_does_not_bend_the_curve(record: MakeRecord) -> None:
+    curve = {"roc_far": np.array([1e-4, 1e-2, 1.0]), "roc_tar": np.array([0.5, 0.6, 1.0])}
+    run = record(metrics={"test/tar_far_1e_3": 0.9, "test/tar_far_1e_2": 0.7, "test/tar_far_1e_1": None})
+    run.details["test/tar_far_1e_3"] = {"achieved_far": 0.00099}
+    run.details["test/tar_far_1e_2"] = {"threshold": 0.5}
+    (roc,) = curve_charts(group_records([run]), [[curve]])
+    assert set(roc.lines[0].mean.tolist()) == {0.5, 0.6, 1.0}
+
+
 def test_each_dataset_has_its_own_charts_and_lines_keep_their_place_in_the_table(
     record: MakeRecord, curves: MakeCurves
 ) -> None:

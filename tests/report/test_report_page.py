@@ -205,23 +205,31 @@ def test_environments_that_differ_are_counted(record: MakeRecord) -> None:
     assert "2.13" in page.texts["td"]
 
 
-def test_groups_can_be_told_apart_by_head_loss_and_varying_knobs(
+def test_lines_can_be_chosen_by_every_name_knob_and_setting_that_varies(
     record: MakeRecord, curves: MakeCurves
 ) -> None:
-    runs = [record(knobs={"m": m, "s": 30.0}) for m in (0.2, 0.35)] + [record("linear")]
+    runs = [record(knobs={"m": m, "s": 30.0}) for m in (0.2, 0.35)] + [record("linear", lr=0.2)]
     groups = group_records(runs)
     page = Page(report_page(groups, METRICS, [], curves=all_curves(groups, curves)))
     assert page.numbers["groups"] == [
-        {"head and loss": "amsoftmax + ce", "m": "0.2"},
-        {"head and loss": "amsoftmax + ce", "m": "0.35"},
-        {"head and loss": "linear + ce", "m": "none"},
+        {"head and loss": "amsoftmax + ce", "m": "0.2", "optimizer.lr": "0.1"},
+        {"head and loss": "amsoftmax + ce", "m": "0.35", "optimizer.lr": "0.1"},
+        {"head and loss": "linear + ce", "m": "none", "optimizer.lr": "0.2"},
     ]
+
+
+def test_training_on_two_datasets_says_which(record: MakeRecord) -> None:
+    groups = group_records([record(), record(details=record().details | {"dataset": "lfw"})])
+    page = Page(report_page(groups, METRICS, [], histories=all_histories(groups)[:2]))
+    assert page.numbers["groups"] == [{"dataset": "glyphs"}, {"dataset": "lfw"}]
+    assert "amsoftmax m=0.35 s=30, lfw" in page.texts["th"]
 
 
 def test_without_curves_it_has_tables_only(groups: list[Group]) -> None:
     page = Page(report_page(groups, METRICS, []))
     assert page.texts["h2"] == ["Results", "Runs", "Machine and versions"]
     assert page.numbers["charts"] == []
+    assert not page.having("svg")
 
 
 def test_the_same_records_in_any_order_give_the_same_bytes(groups: list[Group], curves: MakeCurves) -> None:

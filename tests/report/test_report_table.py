@@ -223,3 +223,14 @@ def test_a_sweep_ends_with_its_table_and_every_failed_job(record: MakeRecord) ->
     assert "2 failed jobs:" in text
     assert "m=-3: m=-3: must lie in [0, 1)" in text
     assert "no runs" in shown(sweep_summary([], []))
+
+
+def test_the_rows_of_an_experiment_are_named_where_there_are_any(record: MakeRecord) -> None:
+    named = record(config=record().config | {"row": "amsoftmax_035"})
+    groups = group_records([named, record("linear")])
+    header, rows = table_cells(groups, [])
+    assert (header[0], [row[0] for row in rows]) == ("row", ["amsoftmax_035", ""])
+    assert [row["row"] for row in csv.DictReader(io.StringIO(table_csv(groups, [])))] == ["amsoftmax_035", ""]
+    without = group_records([record()])
+    assert "row" not in table_cells(without, [])[0]
+    assert not table_csv(without, []).startswith("row,")

@@ -26,7 +26,19 @@ SECTIONS = {
     "comparison": "3.6.5 Cross-entropy beside the hinge",
     "initial_loss": "3.6.5 The loss before training",
     "initial_heads": "3.6.5 The loss before training, of other heads",
+    "compactness": "3.6.6 Separable and compact",
+    "angular": "3.6.6 The angular margin of A-Softmax",
+    "annealing": "3.6.6 Margins turned on gradually",
+    "margin": "3.6.6 The additive margin",
+    "gradients": "3.6.6 Gradients and normalised features",
+    "pull": "3.6.6 The angle that a margin leaves",
+    "regions": "3.6.6 Regions on the sphere",
+    "target_logits": "3.6.6 Target logits, and regions on the circle",
+    "sphere": "3.6.6 Features on the sphere",
+    "feasible": "3.6.6 Scales and margins that can work",
+    "tables": "3.6.6 The printed tables",
     "miniature": "3.6.6 Table 3.1 in small, by training",
+    "few_shot": "3.6.6 Classes that training never saw",
 }
 """Module -> heading, in the order of the chapter."""
 

@@ -133,7 +133,7 @@ def _draw_bias(work: Working, curves: Mapping[str, list[float]]) -> None:
     for (name, values), colour, style in zip(curves.items(), COLOURS, ("-", "--", "-.", ":"), strict=False):
         right.plot(SHIFTS, values, style, color=colour, label=name)
     right.set(xlabel="shift c of both coordinates", ylabel="right (%)", ylim=(40, 103))
-    right.legend(loc="center right")
+    right.legend(fontsize=8, loc="center right")
 
 
 @claim(

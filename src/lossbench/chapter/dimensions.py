@@ -138,10 +138,10 @@ def _draw_cover(work: Working) -> None:
         shares = [separable_share(n, size) for n in counts]
         axes.plot([n / (size + 1) for n in counts], shares, color=colour, label=f"d = {size}")
     for size, colour in ((2, COLOURS[2]), (10, COLOURS[1])):
-        for ratio in (1, 4 / 3, 5 / 3, 2, 7 / 3, 8 / 3):
+        for ratio in (4 / 3, 5 / 3, 2, 7 / 3, 8 / 3):
             n = round(ratio * (size + 1))
-            axes.plot(n / (size + 1), _sampled(n, size, 60), "o", ms=4, color=colour)
+            axes.plot(n / (size + 1), _sampled(n, size, 100), "o", ms=4, color=colour)
     axes.set(
         xlabel="points per parameter, n / (d + 1)", ylabel="labellings parted (share)", ylim=(-0.03, 1.05)
     )
-    axes.legend(title="line: formula, dot: 60 draws")
+    axes.legend(title="line: formula, dot: 100 draws")

@@ -29,7 +29,9 @@ entropy_loss = partial(cross_entropy_loss, tau=1.0)
     verdict="holds",
 )
 def attainable(work: Working) -> None:
-    work.let("best: features on their own prototypes, cosine 1; then m <= 1 - cos of the nearest two prototypes")
+    work.let(
+        "best: features on their own prototypes, cosine 1; then m <= 1 - cos of the nearest two prototypes"
+    )
     work.let("C <= d + 1: simplex, 1 + 1/(C-1); circle: 1 - cos(360/C); up to 2d: axes, 1")
     for classes, dim, wanted in ((10, 64, 10 / 9), (10, 2, 0.19098), (6, 3, 1.0), (10, 3, 0.5957)):
         found = _widest_gap(classes, dim)
@@ -98,7 +100,11 @@ def floor(work: Working) -> None:
                  [1.37702, 8.26595], within=1e-4)  # fmt: skip
     work.let(f"untrained: log 10 = {math.log(10):.3f}, log 10,572 = {math.log(10572):.3f}")
     for s in (1.0, 4.0):
-        work.number(f"C = 10, s = {s:g}: prototypes and features optimised freely", _trained_loss(s), loss_floor(10, s))
+        work.number(
+            f"C = 10, s = {s:g}: prototypes and features optimised freely",
+            _trained_loss(s),
+            loss_floor(10, s),
+        )
     work.let("s >= (C-1)/C log((C-1) P / (1 - P))")
     scales = [least_scale(classes, 0.9) for classes in (10, 10572)]
     work.numbers("least s for a mean p of 0.9", scales, [3.955, 11.462], within=1e-3)
@@ -128,8 +134,14 @@ def _trained_loss(s: float) -> float:
 )
 def typical(work: Working) -> None:
     scales = [least_scale(classes, 0.9) for classes in (10572, 1_000_000)]
-    work.numbers("least s for a mean p of 0.9, 10,572 and 1,000,000 classes", scales, [11.462, 16.012], within=1e-3)
-    work.true("the grid's least s is enough for the first alone", scales[0] < min(SCALES) < scales[1], f"{min(SCALES):g}")
+    work.numbers(
+        "least s for a mean p of 0.9, 10,572 and 1,000,000 classes", scales, [11.462, 16.012], within=1e-3
+    )
+    work.true(
+        "the grid's least s is enough for the first alone",
+        scales[0] < min(SCALES) < scales[1],
+        f"{min(SCALES):g}",
+    )
     unit = F.normalize(torch.randn(3000, 512))
     gap = 1 - (unit @ unit.T).fill_diagonal_(-1).max().item()
     work.true("the nearest of 3,000 random prototypes in 512 dimensions leave a margin beyond 0.5",

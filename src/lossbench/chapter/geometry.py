@@ -78,7 +78,9 @@ def shade(axes: Axes, scores: Scores, low: float, high: float) -> None:
     with torch.no_grad():
         label = scores(torch.stack([x, y], 2).reshape(-1, 2)).argmax(1).view(x.shape)
     palette = 0.65 + 0.35 * torch.tensor([to_rgb(colour) for colour in COLOURS])
-    axes.imshow(palette[label], extent=(low, high, low, high), origin="lower", interpolation="nearest")
+    axes.imshow(
+        palette[label].numpy(), extent=(low, high, low, high), origin="lower", interpolation="nearest"
+    )
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
 

@@ -60,7 +60,9 @@ def bounded(work: Working) -> None:
         gap = (found - s * (1 - p) * angle.sin()).abs().max().item()
         work.true(f"s = {s:g}, m = {m:g}: autograd gives the formula", gap < 1e-9 * s, f"off by {gap:.0e}")
         work.true(f"20,000 random cosines: at most {s:g}", found.max().item() <= s, f"{found.max():.3f}")
-    worst, _ = _angle_slope(torch.tensor([math.pi / 2, math.pi]).double(), torch.ones(2, 9).double(), 30, 0.35)
+    worst, _ = _angle_slope(
+        torch.tensor([math.pi / 2, math.pi]).double(), torch.ones(2, 9).double(), 30, 0.35
+    )
     work.numbers("at 90 and 180 degrees, all rivals at cosine 1", worst.tolist(), [30, 0], within=1e-5)
 
 
@@ -90,7 +92,9 @@ def feature_bound(work: Working) -> None:
     many, target = _cosine(torch.randn(10, 8).double(), m=0.35), torch.randint(10, (2000,))
     p = (-entropy_loss(many(x, target), target)).exp().detach()
     share = (_gradient(many, x, target).norm(dim=1) * x.norm(dim=1) / (60 * (1 - p))).max().item()
-    work.true("2,000 random features: largest share of the bound, at most 1", share <= 1 + 1e-9, f"{share:.3f}")
+    work.true(
+        "2,000 random features: largest share of the bound, at most 1", share <= 1 + 1e-9, f"{share:.3f}"
+    )
 
 
 @claim(
@@ -99,7 +103,9 @@ def feature_bound(work: Working) -> None:
     verdict="holds",
 )
 def start(work: Working) -> None:
-    work.let("in many dimensions cosines sit near 0, so sin theta_y is near 1; p_y is small among 100 classes")
+    work.let(
+        "in many dimensions cosines sit near 0, so sin theta_y is near 1; p_y is small among 100 classes"
+    )
     for dim, least in ((2, 0.6), (64, 0.9), (512, 0.9)):
         unit = F.normalize(torch.randn(4000, dim, dtype=torch.float64))
         weight = F.normalize(torch.randn(100, dim, dtype=torch.float64))
@@ -151,7 +157,9 @@ def rotation(work: Working) -> None:
     work.true("a step of lr = 0.1 shrinks none", bool((moved >= x.norm(dim=1) - 1e-12).all()),
               f"{100 * (moved / x.norm(dim=1) - 1).mean():.2f} % longer on average")  # fmt: skip
     ties = [_size(_cosine(ORTHONORMAL, s), BISECTOR, 1.0) for s in (16, 32, 64)]
-    work.numbers("on the bisector, s = 16, 32, 64: s sqrt(1/2)", ties, [11.3137, 22.6274, 45.2548], within=1e-3)
+    work.numbers(
+        "on the bisector, s = 16, 32, 64: s sqrt(1/2)", ties, [11.3137, 22.6274, 45.2548], within=1e-3
+    )
     right = [_size(_cosine(ORTHONORMAL, s), F.normalize(2 * OWN + WRONG), 1.0) for s in (16, 32, 64)]
     work.true("on a right sample it falls", right[0] > right[1] > right[2],
               ", ".join(f"{value:.1g}" for value in right))  # fmt: skip
@@ -219,7 +227,10 @@ def _draw_norms(work: Working) -> None:
 )
 def inverse(work: Working) -> None:
     for name, head in (("s = 30", _cosine(ORTHONORMAL)), ("s = 30, m = 0.35", _cosine(ORTHONORMAL, m=0.35))):
-        for where, at in (("bisector", BISECTOR), ("own and three others", F.normalize(ORTHONORMAL[:4].sum(0)[None]))):
+        for where, at in (
+            ("bisector", BISECTOR),
+            ("own and three others", F.normalize(ORTHONORMAL[:4].sum(0)[None])),
+        ):
             products = torch.tensor([norm * _size(head, at, norm) for norm in NORMS], dtype=torch.float64)
             spread = (products.max() / products.min() - 1).item()
             work.true(f"{name}, {where}: norm times gradient is constant from 0.1 to 100", spread < 1e-6,

@@ -17,6 +17,7 @@ from lossbench.margins import additive_cosine
 
 entropy_loss = partial(cross_entropy_loss, tau=1.0)
 
+
 def _head(m: float = 0.35, s: float = 30.0, margin: Margin | None = None) -> CosineHead:
     return CosineHead(8, 5, margin=margin or partial(additive_cosine, m=m), s=s).double()
 
@@ -56,7 +57,9 @@ def one_score(work: Working) -> None:
     rise = head(x, target) - head(x)
     own = rise.gather(1, target[:, None])
     work.let("change of the score: -s m = -30 · 0.35 = -10.5 for the target, 0 for the others")
-    work.numbers("least and greatest change of the target", [own.min().item(), own.max().item()], [-10.5, -10.5])
+    work.numbers(
+        "least and greatest change of the target", [own.min().item(), own.max().item()], [-10.5, -10.5]
+    )
     others = rise.scatter(1, target[:, None], 0.0).abs().max().item()
     work.number("greatest change of another score", others, 0.0, within=1e-12)
     head.margin = partial(additive_cosine, m=0.0)
@@ -118,7 +121,9 @@ def _draw_boundaries(work: Working) -> None:
     axes.axvspan(20, 49.46, color="#EEEEEE", zorder=-1)
     axes.text(35, 62, "AM: prototypes\noutside their\nown regions", ha="center", color="#444444", fontsize=9)
     axes.set(xlabel="angle between the prototypes (degrees)", xlim=(20, 180), ylim=(-45, 92))
-    axes.set(ylabel="own prototype to boundary (degrees)", xticks=range(30, 181, 30), yticks=range(-30, 91, 30))
+    axes.set(
+        ylabel="own prototype to boundary (degrees)", xticks=range(30, 181, 30), yticks=range(-30, 91, 30)
+    )
     axes.legend(loc="lower right")
 
 

@@ -46,7 +46,16 @@ def _draw_pulls(work: Working) -> None:
     axes.plot(rivals, np.degrees(0.35 / np.sin(np.radians(rivals))), ls="--", color=COLOURS[0], lw=1.2,
               label="AM-Softmax, straight line")  # fmt: skip
     axes.axvline(49.46, color="#888888", lw=1, ls=":", zorder=0)
-    axes.text(47.5, 110, "below: no angle left to AM", rotation=90, ha="right", va="center", color="#444444", fontsize=9)
+    axes.text(
+        47.5,
+        110,
+        "below: no angle left to AM",
+        rotation=90,
+        ha="right",
+        va="center",
+        color="#444444",
+        fontsize=9,
+    )
     axes.set(xlabel="angle to the nearest wrong prototype (degrees)", ylabel="pull inwards (degrees)")
     axes.set(xlim=(0, 180), ylim=(0, 165), xticks=range(0, 181, 30), yticks=range(0, 121, 30))
     axes.legend(loc="upper left", bbox_to_anchor=(0.28, 1.02))
@@ -65,7 +74,9 @@ def left_beside(work: Working) -> None:
         ("A-Softmax m = 4, lambda = 0", A_SOFTMAX, (15, 22.5)),
         ("A-Softmax m = 4, lambda = 5", A_TRAINED, (38.67, 66.92)),
     ):
-        work.numbers(f"{name}: left at 60 and 90", [widest(margin, rival) for rival in (60, 90)], wanted, within=0.01)
+        work.numbers(
+            f"{name}: left at 60 and 90", [widest(margin, rival) for rival in (60, 90)], wanted, within=0.01
+        )
 
 
 @claim(

@@ -30,7 +30,9 @@ def shapes(work: Working) -> None:
     pair = OCTAHEDRON[:2]
     own = _region(x, pair) == 0
     axis = F.normalize(pair[:1] - pair[1:])
-    work.let("w_1·x - w_2·x >= m is (w_1 - w_2)·x >= m: a cap around w_1 - w_2, m/‖w_1 - w_2‖ from the centre")
+    work.let(
+        "w_1·x - w_2·x >= m is (w_1 - w_2)·x >= m: a cap around w_1 - w_2, m/‖w_1 - w_2‖ from the centre"
+    )
     cap = (x @ axis.T)[:, 0] >= 0.35 / math.sqrt(2)
     work.number("200,000 directions: in one of cap and region alone", (own != cap).double().sum().item(), 0)
     off = math.degrees(math.acos((axis @ pair[0]).item()))
@@ -92,7 +94,9 @@ def _draw(axes: Axes, prototypes: Tensor, title: str) -> None:
     label = _region(x, prototypes)
     label[label < 0] = 6
     label[square.flatten() < 0] = 7
-    axes.imshow(palette[label].reshape(501, 501, 3), origin="lower", extent=(-1, 1, -1, 1), interpolation="nearest")
+    axes.imshow(
+        palette[label].reshape(501, 501, 3), origin="lower", extent=(-1, 1, -1, 1), interpolation="nearest"
+    )
     near = (prototypes @ view.T)[(prototypes @ view[2]) > 0]
     axes.plot(near[:, 0], near[:, 1], "o", color="black", ms=5)
     axes.set_title(title, fontsize=10, loc="center")

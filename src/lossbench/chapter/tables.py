@@ -56,7 +56,9 @@ def label(work: Working) -> None:
     table = _table()
     removed = next(row for row in printed("table_3_2") if row["setting"] == "overlap_removal")
     same = [row for row in table if table[row]["tar_far_1e_6"] == float(removed["megaface_vr"])]
-    work.let(f"Table 3.2, overlap removed: MegaFace VR {removed['megaface_vr']}, rank 1 {removed['megaface_rank1']}")
+    work.let(
+        f"Table 3.2, overlap removed: MegaFace VR {removed['megaface_vr']}, rank 1 {removed['megaface_rank1']}"
+    )
     work.true("one row of Table 3.1 has that VR: AM m = 0.35", same == ["amsoftmax_035"], f"{len(same)} row")
     work.number("rank 1 of that model in Table 3.2", float(removed["megaface_rank1"]), 72.47)
     work.number("under that name in Table 3.1", table["amsoftmax_035"]["dir_far_1e_2"], 84.82)
@@ -73,7 +75,9 @@ def gains(work: Working) -> None:
     table = _table()
     every = [table[row][c] > table[below][c] for row in (*NORMALISED, *NO_FN) for c in COLUMNS
              for below in ("softmax", "softmax_dropout")]  # fmt: skip
-    work.true("every AM row beats both softmax rows in every column", all(every), f"{sum(every)} of {len(every)}")
+    work.true(
+        "every AM row beats both softmax rows in every column", all(every), f"{sum(every)} of {len(every)}"
+    )
     for column, wanted in (
         ("lfw", ["amsoftmax_035", "amsoftmax_045"]),
         ("tar_far_1e_4", []),

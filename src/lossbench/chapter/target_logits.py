@@ -45,7 +45,9 @@ def curves(work: Working) -> None:
         ("A-Softmax m = 4, lambda 5", A_TRAINED),
     ):
         steps = psi(margin, QUARTER).diff()
-        work.true(f"{name} falls all the way", bool((steps < 0).all()), f"by {-steps.max():.0e} a step at least")
+        work.true(
+            f"{name} falls all the way", bool((steps < 0).all()), f"by {-steps.max():.0e} a step at least"
+        )
     borders = [psi_slope(margin, degrees(45)).item() for margin in (A_SOFTMAX, A_TRAINED, AM)]
     work.numbers("slope at 45 degrees: A, lambda 0; lambda 5; AM", [round(one, 9) for one in borders],
                  [0, -5 / 6 * math.sqrt(0.5), -math.sqrt(0.5)], within=1e-6)  # fmt: skip
@@ -57,7 +59,9 @@ def curves(work: Working) -> None:
 def _draw_curves(work: Working) -> None:
     axes = work.figure("fig-3.19-target", 6.6, 4.2).subplots()
     angle = torch.deg2rad(torch.linspace(0, 180, 721, dtype=torch.float64))
-    shown: list[tuple[str, Margin, str, str]] = [(name, margin, colour, "-") for name, margin, colour in CURVES]
+    shown: list[tuple[str, Margin, str, str]] = [
+        (name, margin, colour, "-") for name, margin, colour in CURVES
+    ]
     shown.append(("A-Softmax m = 2, lambda 0", partial(multiplicative_angle, m=2, lam=0.0), COLOURS[5], "-"))
     shown.append(("ArcFace m = 0.5", partial(additive_angle, m=0.5), COLOURS[3], "--"))
     for name, margin, colour, line in shown:

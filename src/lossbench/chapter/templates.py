@@ -75,7 +75,7 @@ def colours(work: Working) -> None:
     for name in RECIPES:
         rgb = 1000 * templates(name).images.mean((1, 2))
         for label in (PLANE, SHIP, CAR):
-            work.let(f"{name}, {SHORT[label]}: mean weight of red, green, blue / 1000 = {_told(rgb[label])}")
+            work.let(f"{name}, {SHORT[label]}: 1000 * mean weight of red, green, blue: {_told(rgb[label])}")
         most = rgb[[PLANE, SHIP]].argmax(1).tolist()
         work.numbers(f"{name}, plane and ship: largest of 0 red, 1 green, 2 blue", most, [2, 2])
         red, green, blue = rgb[CAR].tolist()
@@ -107,25 +107,34 @@ def _mostly(images: Tensor, channel: int) -> float:
 
 @claim(
     "C-3.3.2-confuse",
-    says="Other things before a blue background are taken for planes or ships.",
+    says="Other things before a blue background are taken for planes or ships, and these before another are "
+    "not.",
     verdict="holds",
     otherwise="not reproduced here",
 )
 def tinted(work: Working) -> None:
     test, truth = photographs()[2:]
-    others = test[(truth != PLANE) & (truth != SHIP)][::5]
-    work.let(f"{TOLD}: k of 255 added to the blue of {len(others)} of the other eight classes")
+    there = (truth == PLANE) | (truth == SHIP)
+    others, own = test[~there][::5], test[there][::5]
+    work.let(f"{TOLD}: k of 255 added to the blue of {len(others)} of the other classes, {len(own)} of these")
     for name in RECIPES:
-        shares = []
-        for k in (0, 20, 40, 60, 80):
-            blue = others.clone()
-            blue[..., 2] = (blue[..., 2].int() + k).clamp(max=255).byte()
-            found = templates(name).scores(blue).argmax(1)
-            shares.append(100 * ((found == PLANE) | (found == SHIP)).double().mean().item())
+        shares = [_taken(name, others, k) for k in (0, 20, 40, 60, 80)]
         told = ", ".join(f"{value:.0f}" for value in shares) + " %"
         rises = all(one < other for one, other in pairwise(shares))
         work.true(f"{name}: taken for plane or ship, k = 0, 20, 40, 60, 80: rises", rises, told)
         work.true(f"{name}: most of them at 80", shares[-1] > 50, f"{shares[-1]:.0f} %", step=True)
+        kept, lost = _taken(name, own, 0), _taken(name, own, -40)
+        work.true(
+            f"{name}: planes and ships at k = -40: fewer", lost < kept - 20, f"{kept:.0f} to {lost:.0f} %"
+        )
+
+
+def _taken(name: str, images: Tensor, k: int) -> float:
+    """Per cent taken for planes or ships with ``k`` more blue."""
+    tinted = images.clone()
+    tinted[..., 2] = (tinted[..., 2].int() + k).clamp(0, 255).byte()
+    found = templates(name).scores(tinted).argmax(1)
+    return 100 * ((found == PLANE) | (found == SHIP)).double().mean().item()
 
 
 def shown(weight: Tensor) -> np.ndarray:

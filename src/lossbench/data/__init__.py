@@ -1,1 +1,1 @@
-"""What stands behind ``python -m lossbench.data``: which sets there are, what is in one, what is wrong with one."""
+"""Behind ``python -m lossbench.data``: which sets there are, what is in one, what is wrong with one."""

@@ -1,4 +1,4 @@
-"""``python -m lossbench.data list | prepare NAME | check PATH``: which sets there are, and what is in them."""
+"""python -m lossbench.data list | prepare NAME | check PATH: which sets there are, and what is in them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,11 @@ def _explained(error: Exception, overrides: Sequence[str]) -> str:
     if type(cause or error).__module__.partition(".")[0] in ("hydra", "omegaconf"):
         return explain(cause or error, overrides)
     told = " ".join(str(cause or error).split())
-    return told if isinstance(cause or error, ValueError | OSError) else f"{type(cause or error).__name__}: {told}"
+    return (
+        told
+        if isinstance(cause or error, ValueError | OSError)
+        else f"{type(cause or error).__name__}: {told}"
+    )
 
 
 def _fail(text: str) -> int:
@@ -65,7 +69,8 @@ def _fail(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m lossbench.data", description="Data sets: which there are, what is in one, what is wrong."
+        prog="python -m lossbench.data",
+        description="Data sets: which there are, what is in one, what is wrong.",
     )
     commands = parser.add_subparsers(required=True, metavar="list | prepare | check")
     listed = commands.add_parser("list", help="all sets, and where their files are")
@@ -74,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     prepared.set_defaults(run=_prepare)
     prepared.add_argument("name", metavar="NAME", help="option of dataset, e.g. lfw")
     prepared.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="e.g. dataset.height=64")
-    prepared.add_argument("--sheet", type=Path, metavar="FILE.png", help="contact sheet of all splits to write")
+    prepared.add_argument(
+        "--sheet", type=Path, metavar="FILE.png", help="contact sheet of all splits to write"
+    )
     checked = commands.add_parser(
         "check", help="read every image of a set: exit code 1 if one cannot be read", description=_CHECKED
     )
@@ -86,8 +93,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _CHECKED = (
-    "Read every image of a folder, tar or zip of identity folders, of a .rec or of a .csv, and name those that "
-    "are broken, unusual, copies or alone."
+    "Read every image of a folder, tar or zip of identity folders, of a .rec or of a .csv, and name those "
+    "that are broken, unusual, copies or alone."
 )
 
 if __name__ == "__main__":

@@ -118,7 +118,9 @@ def _known(entry: Entry, source: KnownSet) -> Entry:
         return entry._replace(files=f"would be downloaded, {megabytes(size)}")
     here = [path for path in found if path is not None]
     stems = {re.sub(r"(\.tar)?\.\w+$", "", path.name) for path in here}
-    return entry._replace(files=f"here: {os.path.commonpath(here)}", names=entry.names | stems | {source.name})
+    return entry._replace(
+        files=f"here: {os.path.commonpath(here)}", names=entry.names | stems | {source.name}
+    )
 
 
 def megabytes(size: float) -> str:

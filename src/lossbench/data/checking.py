@@ -50,9 +50,10 @@ def check(path: Path, *, root: Path | None = None, csv_file: Path | None = None)
         _write(csv_file, findings)
     unread = sum(finding.kind in UNREADABLE for finding in findings)
     _show(findings, csv_file)
+    images, identities = len(found.files), len(set(found.identities))
     print(
-        f"{path}: {len(found.files):,} images of {len(set(found.identities)):,} identities, {unread:,} cannot be "
-        f"read, {len(findings) - unread:,} cautions, {time.perf_counter() - started:.1f} s"
+        f"{path}: {images:,} images of {identities:,} identities, {unread:,} cannot be read, "
+        f"{len(findings) - unread:,} cautions, {time.perf_counter() - started:.1f} s"
     )
     return int(unread > 0)
 
@@ -112,25 +113,18 @@ def _chunks(encoded: Iterable[Encoded]) -> Iterator[list[Encoded]]:
 
 
 def _copies(found: Contents, pixels: np.ndarray) -> Iterator[Finding]:
-    """Every image that an earlier one equals; the earliest of the same identity is named first."""
-    order = np.lexsort((np.arange(len(pixels)), pixels))
-    same = np.flatnonzero((pixels[order][1:] == pixels[order][:-1]) & (pixels[order][1:] != b""))
-    groups = defaultdict(list)
-    for place in same.tolist():
-        digest = pixels[order[place]]
-        groups[digest] += [order[place]] if not groups[digest] else []
-        groups[digest].append(order[place + 1])
-    for rows in sorted(groups.values()):
-        first: dict[str, int] = {}
-        for row in rows:
-            who = str(found.identities[row])
-            if who in first:
-                yield Finding("copy", who, str(found.files[row]), f"equals {found.files[first[who]]}")
-            elif first:
-                other, earlier = next(iter(first.items()))
-                what = f"equals {found.files[earlier]}, which shows {other}"
-                yield Finding("copy of another identity", who, str(found.files[row]), what)
-            first.setdefault(who, row)
+    """Every image that an earlier one equals: one of the same identity, if there is one."""
+    _, image, count = np.unique(pixels, return_inverse=True, return_counts=True)
+    firsts: dict[int, dict[str, int]] = defaultdict(dict)
+    for row in np.flatnonzero((count[image] > 1) & (pixels != b"")).tolist():
+        first, who, file = firsts[int(image[row])], str(found.identities[row]), str(found.files[row])
+        if who in first:
+            yield Finding("copy", who, file, f"equals {found.files[first[who]]}")
+        elif first:
+            other, earlier = next(iter(first.items()))
+            what = f"equals {found.files[earlier]}, which shows {other}"
+            yield Finding("copy of another identity", who, file, what)
+        first.setdefault(who, row)
 
 
 def _alone(found: Contents) -> Iterator[Finding]:

@@ -68,5 +68,6 @@ def _unusual(image: Image.Image) -> Iterator[tuple[str, str]]:
 
 def _stored_mode(image: Image.Image) -> str:
     """How a file stores its pixels, as far as Pillow tells: 16 bits of RGB become 8 when they are read."""
-    arguments = image.tile[0][3] if getattr(image, "tile", None) else ""
-    return str(arguments if isinstance(arguments, str) else (arguments or [""])[0])
+    tiles = getattr(image, "tile", None)
+    arguments = tiles[0][3] if tiles else ""
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)

@@ -28,7 +28,9 @@ def show_catalogue() -> None:
     others = [f"{name} {_sizes(sizes)}" for name, sizes in stored.items()]
     also = f"; also holds {', '.join(others)}" if others else ""
     console.print(Text(f"cache: {cache_folder()}{also}"), soft_wrap=True)
-    console.print(Text("python -m lossbench.data prepare NAME [dataset.KEY=VALUE] makes one ready"), soft_wrap=True)
+    console.print(
+        Text("python -m lossbench.data prepare NAME [dataset.KEY=VALUE] makes one ready"), soft_wrap=True
+    )
 
 
 def _files(entry: Entry) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.config import CAUTIONS, conf_dir
-from lossbench.data.catalogue import first_comment, megabytes, places, size_of, unset
+from lossbench.data.catalogue import megabytes, places, size_of, unset
 from lossbench.datasets.cautions import with_cautions
 from lossbench.datasets.dataset import CLOSED, OPEN, Dataset, Source, Split
 from lossbench.datasets.known import KnownSet
@@ -92,7 +92,7 @@ def _content(dataset: Dataset) -> Iterator[tuple[str, str]]:
 
 def _folder(split: Split) -> Path | None:
     """Where prepared images lie; None for rows in memory."""
-    return Path(split.data.filename).parent if isinstance(split.data, np.memmap) else None
+    return Path(str(split.data.filename)).parent if isinstance(split.data, np.memmap) else None
 
 
 def _bytes(split: Split) -> int:

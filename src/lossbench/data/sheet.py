@@ -42,7 +42,7 @@ def contact_sheet(dataset: Dataset) -> Figure:
     lines = math.ceil(len(dataset.splits) / 2)
     row = _CELL * dataset.shape[0] / dataset.shape[1]
     figure = Figure(figsize=(2 * _WIDTH, 0.4 + lines * (0.5 + IDENTITIES * row)), layout="constrained")
-    figure.suptitle(f"{dataset.name}: {IDENTITIES} identities of each split", x=0.01, ha="left", fontsize=13)
+    figure.suptitle(f"{dataset.name}: up to {IDENTITIES} identities of each split", x=0.01, ha="left", fontsize=13)
     roles = [role for role in (*CLOSED, *OPEN) if role in dataset.splits]
     with house_style():
         parts = figure.subplots(lines, 2, squeeze=False).ravel()
@@ -63,7 +63,9 @@ def _draw(part: Axes, role: str, split: Split) -> None:
     for i, of_identity in enumerate(rows):
         for j, image in enumerate(split.read(of_identity)):
             sheet[i * high : i * high + height, j * wide : j * wide + width] = image
-    part.imshow(sheet if channels == 3 else sheet[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    part.imshow(
+        sheet if channels == 3 else sheet[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest"
+    )
     part.set_title(f"{role}: {len(present):,} identities, {len(split):,} images")
     part.set_xticks([])
     ticks = [i * high + height / 2 for i in range(len(rows))]
@@ -74,7 +76,8 @@ def _draw(part: Axes, role: str, split: Split) -> None:
 
 
 def _label(name: str) -> str:
-    """A name that fits, in characters that the font has."""
+    """A name that fits, its middle left out, in characters that the font has."""
     font = get_font(findfont(FontProperties()))
     drawn = "".join(letter if font.get_char_index(ord(letter)) else "?" for letter in name)
-    return drawn if len(drawn) <= _LONGEST else f"{drawn[: _LONGEST - 1]}…"
+    half = _LONGEST // 2
+    return drawn if len(drawn) <= _LONGEST else f"{drawn[:half]}…{drawn[1 - half :]}"

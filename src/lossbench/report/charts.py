@@ -55,40 +55,33 @@ def curve_charts(groups: Sequence[Group], curves: Curves) -> list[Chart]:
 def training_charts(groups: Sequence[Group], histories: Histories) -> list[Chart]:
     """A chart for each value that was logged, over at most 60 of the steps at which any run logged it."""
     labels, charts = curve_labels(groups), []
+    if len({group.part("dataset") for group in groups}) > 1:
+        labels = [f"{label}, {group.part('dataset')}" for label, group in zip(labels, groups, strict=True)]
     for name, title in _TRAINING.items():
-        logged = {
-            place: {
-                _seed(run): {
-                    row["step"]: row[name]
-                    for row in history
-                    if "step" in row and np.isfinite(row.get(name, np.nan))
-                }
-                for run, history in zip(group.runs, histories[place], strict=True)
-            }
-            for place, group in enumerate(groups)
-        }
-        steps = sorted({step for runs in logged.values() for rows in runs.values() for step in rows})
+        logged = [_logged(group, rows, name) for group, rows in zip(groups, histories, strict=True)]
+        steps = sorted({step for runs in logged for rows in runs.values() for step in rows})
         if not steps:
             continue
         grid = np.array(steps)[_spread(len(steps), _MOST_STEPS)]
         lines = [
-            Line(place, labels[place], {seed: _at_steps(rows, grid) for seed, rows in runs.items() if rows})
-            for place, runs in logged.items()
-            if any(runs.values())
+            Line(place, labels[place], {seed: _at_steps(rows, grid) for seed, rows in runs.items()})
+            for place, runs in enumerate(logged)
+            if runs
         ]
-        log_y = name in _SPREADING and not any((y <= 0).any() for line in lines for y in line.seeds.values())
-        chart = Chart(
-            name.replace("/", "-"),
-            title,
-            "step",
-            grid,
-            lines,
-            len(grid) - 1,
-            log_y=log_y,
-            percent=is_rate(name),
-        )
-        charts.append(chart)
+        above_zero = not any((y <= 0).any() for line in lines for y in line.seeds.values())
+        scale = {"log_y": name in _SPREADING and above_zero, "percent": is_rate(name)}
+        charts.append(Chart(name.replace("/", "-"), title, "step", grid, lines, len(grid) - 1, **scale))
     return charts
+
+
+def _logged(group: Group, histories: Sequence[History], name: str) -> dict[str, dict[float, float]]:
+    """Step -> value for each seed that logged any; what is no number is left out."""
+    logged = {}
+    for run, history in zip(group.runs, histories, strict=True):
+        rows = {row["step"]: row[name] for row in history if name in row and "step" in row}
+        if finite := {step: value for step, value in rows.items() if np.isfinite(value)}:
+            logged[_seed(run)] = finite
+    return logged
 
 
 def _given(groups: Sequence[Group], curves: Curves, places: Sequence[int], x: str, y: str) -> _Given:
@@ -96,21 +89,25 @@ def _given(groups: Sequence[Group], curves: Curves, places: Sequence[int], x: st
     for place in places:
         for run, curve in zip(groups[place].runs, curves[place], strict=True):
             if len(curve.get(x, ())):
-                known = _known_points(run) if x == "roc_far" else np.empty((0, 2))
-                pair = np.append(curve[x], known[:, 0]), np.append(curve[y], known[:, 1])
-                given.setdefault(place, {})[_seed(run)] = pair
+                pair = curve[x], curve[y]
+                given.setdefault(place, {})[_seed(run)] = (
+                    _with_metrics(run, *pair) if x == "roc_far" else pair
+                )
     return given
 
 
-def _known_points(run: Record) -> np.ndarray:
-    """(n, 2) achieved FAR and TAR of the metrics: a curve thinned for drawing passes a little below them."""
-    points = [
-        (facts["achieved_far"], value)
-        for name, value in run.metrics.items()
-        if name.startswith("test/tar_far_") and value is not None
-        if isinstance(facts := run.details.get(name), Mapping) and facts.get("achieved_far") is not None
-    ]
-    return np.array(points, float).reshape(-1, 2)
+def _with_metrics(run: Record, far: np.ndarray, tar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The curve through its metrics: thinned for drawing, it passes a little below them."""
+    for name, value in run.metrics.items():
+        facts = run.details.get(name)
+        achieved = facts.get("achieved_far") if isinstance(facts, Mapping) else None
+        if not name.startswith("test/tar_far_") or value is None or achieved is None:
+            continue
+        place = np.searchsorted(far, achieved, side="right")
+        # A metric of other pairs than the curve's may lie beside it, not between two of its points.
+        if value <= np.append(tar, -np.inf)[place]:
+            far, tar = np.insert(far, place, achieved), np.insert(tar, place, value)
+    return far, tar
 
 
 def _roc(name: str, title: str, labels: Mapping[int, str], given: _Given) -> Chart:

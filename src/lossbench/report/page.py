@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lossbench.report.chart import Chart
 from lossbench.report.charts import Curves, Histories, curve_charts, training_charts
@@ -34,7 +33,7 @@ def report_page(
     charts = curve_charts(groups, curves) if curves else []
     training = training_charts(groups, histories) if histories else []
     sections = {
-        "results": ("Results", results_table(groups, metrics)),
+        "results": ("Results", results_table(groups, metrics, bool(charts or training))),
         "curves": ("Curves", _curves(charts, training)),
         "runs": ("Runs", runs_table(groups, metrics)),
         "machine": ("Machine and versions", machine_table(groups)),
@@ -55,7 +54,9 @@ def report_page(
                 for name, (heading, content) in told.items()
             ),
         ),
-        data_block("data", _data(groups, [*charts, *training])),
+        data_block(
+            "data", {"groups": _facets(groups), "charts": [c.numbers() for c in (*charts, *training)]}
+        ),
         tag("script", Markup(_source("page.js"))),
     )
     return f"<!DOCTYPE html>\n{tag('html', _head(title), body, lang='en')}\n"
@@ -89,21 +90,19 @@ def _source(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
-def _data(groups: Sequence[Group], charts: Sequence[Chart]) -> dict[str, Any]:
-    """What page.js reads: the charts' numbers, and by what each group can be hidden."""
-    varying: dict[str, set[str]] = defaultdict(set)
-    for group in groups:
-        for name, value in group.knobs.items():
-            varying[name].add(format_setting(value))
-    knobs = sorted(name for name, values in varying.items() if len(values) > 1)
-    return {
-        "groups": [
-            {"head and loss": f"{group.part('head')} + {group.part('loss')}"}
-            | {name: format_setting(group.knobs[name]) if name in group.knobs else "none" for name in knobs}
-            for group in groups
-        ],
-        "charts": [chart.numbers() for chart in charts],
-    }
+def _facets(groups: Sequence[Group]) -> list[dict[str, str]]:
+    """By what each group can be hidden: its names, knobs and settings, those of them that vary."""
+    told = [
+        {"dataset": group.part("dataset"), "head and loss": f"{group.part('head')} + {group.part('loss')}"}
+        | {name: format_setting(value) for name, value in (group.knobs | group.differs).items()}
+        for group in groups
+    ]
+    values: dict[str, set[str]] = defaultdict(set)
+    for facets in told:
+        for name, value in facets.items():
+            values[name].add(value)
+    varying = [name for name in values if len(values[name]) > 1]
+    return [{name: facets.get(name, "none") for name in varying} for facets in told]
 
 
 def _curves(charts: Sequence[Chart], training: Sequence[Chart]) -> Markup | None:

@@ -23,7 +23,8 @@ _READING = (
 _COLUMNS = ("dataset", "backbone", "head", "loss")
 
 
-def results_table(groups: Sequence[Group], metrics: Sequence[str]) -> Markup:
+def results_table(groups: Sequence[Group], metrics: Sequence[str], drawn: bool) -> Markup:
+    """One row per configuration; where it is drawn in charts, with its line in front."""
     header, rows = table_cells(groups, metrics)
     first = len(header) - len(metrics) - 2  # text columns and seeds, then the metrics, seconds and MB
     marks = [best_marks(groups, metric) for metric in metrics]
@@ -37,13 +38,10 @@ def results_table(groups: Sequence[Group], metrics: Sequence[str]) -> Markup:
             _estimate_cell(group, metric, text, mark[place])
             for metric, text, mark in zip(metrics, row[first:-2], marks, strict=True)
         ]
-        lines.append(tag("tr", tag("td", swatch_svg(place)), *cells))
-    table = tag(
-        "table",
-        tag("thead", tag("tr", tag("td"), *(_heading(name, text=name in TEXT_COLUMNS) for name in header))),
-        tag("tbody", *lines),
-        class_="sortable",
-    )
+        lines.append(tag("tr", tag("td", swatch_svg(place)) if drawn else None, *cells))
+    headings = [_heading(name, text=name in TEXT_COLUMNS) for name in header]
+    head = tag("thead", tag("tr", tag("td") if drawn else None, *headings))
+    table = tag("table", head, tag("tbody", *lines), class_="sortable")
     return join(scrolling(table, "Results"), tag("p", caption(groups), " ", _READING, class_="small"))
 
 
@@ -75,7 +73,9 @@ def runs_table(groups: Sequence[Group], metrics: Sequence[str]) -> Markup:
     table = tag("table", tag("thead", tag("tr", *header)), tag("tbody", *rows), class_="sortable")
     note = "Intervals here are 95 % intervals within the run, over its test identities or images."
     told = tag("p", note, class_="small") if any(run.intervals for run, _ in runs) else None
-    return tag("details", tag("summary", f"{len(runs)} run{'s' * (len(runs) != 1)}"), scrolling(table, "Runs"), told)
+    return tag(
+        "details", tag("summary", f"{len(runs)} run{'s' * (len(runs) != 1)}"), scrolling(table, "Runs"), told
+    )
 
 
 def machine_table(groups: Sequence[Group]) -> Markup:

@@ -124,8 +124,8 @@ def _variance(margin: Margin, dim: int) -> float:
     "X-07",
     says="A-Softmax's target oscillates: its slope reverses, with kinks between the sectors.",
     verdict="conflict",
-    correct="That is cos(m theta), which the chapter itself replaces by psi. psi never rises, and its slopes "
-    "meet at 0 at the borders: plateaus, where only the curvature jumps from m² to -m².",
+    correct="That is cos(m theta), which the chapter itself replaces by psi. psi never rises, and its "
+    "slopes meet at 0 at the borders: plateaus, where only the curvature jumps from m² to -m².",
 )
 def oscillation(work: Working) -> None:
     reverse = [(-(m * FINE).sin() > 1e-9).double().mean().item() for m in (2, 3, 4)]

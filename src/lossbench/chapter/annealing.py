@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from typing import Any
 
 import torch
 
@@ -20,11 +21,12 @@ SETTING = "nets 256-128-64 without batch normalisation, 100 characters, 300 step
 RELEASED = partial(lambda_annealing, start=1000.0, end=5.0, gamma=0.12, power=1.0, period=28000)
 
 
-def _a_softmax(lam: float | Callable[[int, int], float]) -> Callable[[], CosineHead]:
+# Any: a number, or a schedule that the head makes one of.
+def _a_softmax(lam: Any) -> Callable[[], CosineHead]:
     return partial(_head, partial(multiplicative_angle, m=4, lam=lam), None)
 
 
-def _am(m: float | Callable[[int, int], float], s: float | None) -> Callable[[], CosineHead]:
+def _am(m: Any, s: float | None) -> Callable[[], CosineHead]:
     return partial(_head, partial(additive_cosine, m=m), s)
 
 
@@ -62,8 +64,8 @@ def _mean(work: Working, way: str) -> float:
     "C-AM-ann",
     says="A-Softmax must begin near the plain cosine, with a large lambda that falls.",
     verdict="holds with a condition",
-    correct="lambda = 0 from the start learns nothing: at 90 degrees, where features begin, psi is flat for an "
-    "even m. A constant lambda = 5 has a slope there and learns too, though less well.",
+    correct="lambda = 0 from the start learns nothing: at 90 degrees, where features begin, psi is flat "
+    "for an even m. A constant lambda = 5 has a slope there and learns too, though less well.",
     otherwise="not reproduced here",
 )
 def annealed(work: Working) -> None:
@@ -91,8 +93,8 @@ def annealed(work: Working) -> None:
     "X-20",
     says="AM-Softmax needs no annealing.",
     verdict="overstated",
-    correct="With normalised features. The released recipe without them lets m rise by 0.00005 a step, to 0.4 at "
-    "step 8,000 of 30,000, and here, too, such a ramp helps.",
+    correct="With normalised features. The released recipe without them lets m rise by 0.00005 a step, to "
+    "0.4 at step 8,000 of 30,000, and here, too, such a ramp helps.",
     otherwise="not reproduced here",
 )
 def ramped(work: Working) -> None:
@@ -101,5 +103,8 @@ def ramped(work: Working) -> None:
     work.let(SETTING)
     normed, plain, ramp = (_mean(work, way) for way in list(WAYS)[3:])
     work.true("normalised features, m = 0.35 from the start: learns", normed > 90, f"{normed:.1f} %")
-    work.true("without normalisation: the ramp to 0.4 is better than 0.4 at once", ramp > plain + 3,
-              f"{ramp:.1f} and {plain:.1f} %")  # fmt: skip
+    work.true(
+        "without normalisation: the ramp to 0.4 is better than 0.4 at once",
+        ramp > plain + 3,
+        f"{ramp:.1f} and {plain:.1f} %",
+    )

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 from lossbench.chapter.claim import Working, claim
 from lossbench.chapter.embedding import glyph_net, glyphs
 from lossbench.diagnostics import cosine_statistics
+from lossbench.heads import CosineHead
 from lossbench.report.style import COLOURS
 
 SEEDS = range(3)
@@ -22,8 +23,8 @@ MARGINS = {"normface": 0.0, "am-0.2": 0.2, "am-0.35": 0.35, "am-0.5": 0.5}
     "C-AM-motiv",
     says="Softmax makes classes separable, not compact; margins make them compact and set them apart.",
     verdict="holds with a condition",
-    correct="Apart more than compact: with AM the nearest other class moves away, while the cosine to the own "
-    "centre hardly changes. Normalisation alone (NormFace) does not beat softmax here.",
+    correct="Apart more than compact: with AM the nearest other class moves away, while the cosine to the "
+    "own centre hardly changes. Normalisation alone (NormFace) does not beat softmax here.",
     otherwise="not reproduced here",
 )
 def compact(work: Working) -> None:
@@ -42,8 +43,11 @@ def compact(work: Working) -> None:
     work.true("and than NormFace", _all_above(am, normed + 0.05), _told(normed, am))
     work.true("NormFace does not lead by more than softmax", _all_above(soft, normed), _told(soft, normed))
     closer = found["softmax"][:, 1] - found["am-0.35"][:, 1]
-    work.true("nearest other centre: more than 0.05 further off with AM", _all_above(closer, torch.tensor(0.05)),
-              f"by {closer.mean():.3f}")  # fmt: skip
+    work.true(
+        "nearest other centre: more than 0.05 further off with AM",
+        _all_above(closer, torch.tensor(0.05)),
+        f"by {closer.mean():.3f}",
+    )
     change = (found["am-0.35"][:, 0] - found["softmax"][:, 0]).mean().item()
     work.true("own centre: less than 0.03 of a change", abs(change) < 0.03, f"{change:+.3f}")
 
@@ -77,16 +81,19 @@ def _told(*rows: Tensor) -> str:
     "C-AM-uniform",
     says="Every sample keeps cos theta_y > cos theta_j + m against all other classes.",
     verdict="overstated",
-    correct="The loss asks for it and training comes closer; it is no condition that holds of itself. The share "
-    "of samples that lead by a given gap rises with m, the share that lead by their own m falls.",
+    correct="The loss asks for it and training comes closer; it is no condition that holds of itself. The "
+    "share of samples that lead by a given gap rises with m, the share that lead by their own m falls.",
     otherwise="not reproduced here",
 )
 def uniform(work: Working) -> None:
     work.let(SETTING)
     leads = {name: torch.stack([_leads(name, seed) for seed in SEEDS]) for name in MARGINS}
     by_gap = [(lead > 0.35).double().mean().item() for lead in leads.values()]
-    work.true("trained with m = 0, 0.2, 0.35, 0.5: share that leads by 0.35 rises",
-              by_gap == sorted(set(by_gap)), _percent(by_gap))  # fmt: skip
+    work.true(
+        "trained with m = 0, 0.2, 0.35, 0.5: share that leads by 0.35 rises",
+        by_gap == sorted(set(by_gap)),
+        _percent(by_gap),
+    )
     own = [(leads[name] > m).double().mean().item() for name, m in MARGINS.items()]
     work.true("share that leads by its own m falls", own == sorted(set(own), reverse=True), _percent(own))
     work.true("with m = 0.35 not all samples do", own[2] < 0.95, f"{100 * own[2]:.1f} %")
@@ -102,16 +109,16 @@ def uniform(work: Working) -> None:
 
 
 def _leads(name: str, seed: int) -> Tensor:
-    images, labels = glyphs()["train"]
-    cosine = _cosine(name, seed)
+    labels, cosine = glyphs()["train"].labels, _cosine(name, seed)
     own = cosine.gather(1, labels[:, None])[:, 0]
     return own - cosine.scatter(1, labels[:, None], -torch.inf).amax(1)
 
 
 def _cosine(name: str, seed: int) -> Tensor:
-    trained = glyph_net(name, seed)
+    net, head = glyph_net(name, seed)
+    assert isinstance(head, CosineHead)
     with torch.no_grad():
-        return trained.head.cosine(trained.net(glyphs()["train"].images))
+        return head.cosine(net(glyphs()["train"].images))
 
 
 def _percent(shares: list[float]) -> str:
@@ -128,15 +135,23 @@ def diagnosed(work: Working) -> None:
     work.let(SETTING + "; means over the training images")
     found = {name: _over_seeds(_watched, name).mean(0).tolist() for name in MARGINS}
     for name, (own, gap, share, p) in found.items():
-        work.let(f"m = {MARGINS[name]:g}: target cosine {own:.3f}, gap {gap:.3f}, margin kept by "
-                 f"{100 * share:.0f} %, p above 0.99 without margin {100 * p:.0f} %")  # fmt: skip
+        work.let(
+            f"m = {MARGINS[name]:g}: target cosine {own:.3f}, gap {gap:.3f}, margin kept by "
+            f"{100 * share:.0f} %, p above 0.99 without margin {100 * p:.0f} %"
+        )
     for place, what in ((0, "target cosine"), (1, "gap")):
         row = [values[place] for values in found.values()]
-        work.true(f"{what} for m = 0, 0.2, 0.35, 0.5 rises", row == sorted(set(row)),
-                  ", ".join(f"{value:.3f}" for value in row))  # fmt: skip
+        work.true(
+            f"{what} for m = 0, 0.2, 0.35, 0.5 rises",
+            row == sorted(set(row)),
+            ", ".join(f"{value:.3f}" for value in row),
+        )
     least, *_, most = (values[3] for values in found.values())
-    work.true("saturated (p above 0.99): more with m = 0.5 than with 0", most > least + 0.05,
-              _percent([most, least]))  # fmt: skip
+    work.true(
+        "saturated (p above 0.99): more with m = 0.5 than with 0",
+        most > least + 0.05,
+        _percent([most, least]),
+    )
 
 
 def _watched(name: str, seed: int) -> tuple[float, ...]:

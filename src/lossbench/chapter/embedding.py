@@ -88,8 +88,10 @@ def glyphs() -> dict[str, Pictures]:
         test_styles=2, split_seed=0,
     )  # fmt: skip
     splits = source.load().splits
-    return {name: _halved(splits[role]) for name, role in
-            (("train", "train"), ("test", "test"), ("unseen", "test_open"))}  # fmt: skip
+    return {
+        name: _halved(splits[role])
+        for name, role in (("train", "train"), ("test", "test"), ("unseen", "test_open"))
+    }
 
 
 def _halved(split: Split) -> Pictures:

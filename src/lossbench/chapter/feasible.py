@@ -45,8 +45,11 @@ def attainable(work: Working) -> None:
     for dim, wanted in ((2, True), (64, False)):
         head = CosineHead(dim, 10, margin=partial(additive_cosine, m=0.35), s=30)
         told = infeasible_margin(head, dim=dim, classes=10)
-        work.true(f"m = 0.35 for ten classes in {dim} dimensions", (told is not None) == wanted,
-                  "cannot be attained" if told else "can")  # fmt: skip
+        work.true(
+            f"m = 0.35 for ten classes in {dim} dimensions",
+            (told is not None) == wanted,
+            "cannot be attained" if told else "can",
+        )
     _draw_bounds(work)
 
 
@@ -59,13 +62,12 @@ def _widest_gap(classes: int, dim: int, starts: int = 12) -> float:
         unit = F.normalize(prototypes, dim=2)
         return (unit @ unit.mT)[:, pairs[0], pairs[1]]
 
+    def largest(prototypes: Tensor, sharpness: int) -> Tensor:
+        return ((sharpness * cosines(prototypes)).logsumexp(1) / sharpness).sum()
+
     for sharpness in (5, 15, 50, 150, 500, 1500):
-
-        def cost(k: int = sharpness) -> Tensor:
-            return ((k * cosines(found)).logsumexp(1) / k).sum()
-
-        found = F.normalize(found, dim=2).requires_grad_()
-        descend([found], cost, lr=1 / sharpness, steps=80)
+        found = F.normalize(found.detach(), dim=2).requires_grad_()
+        descend([found], partial(largest, found, sharpness), lr=1 / sharpness, steps=80)
     return 1 - cosines(found.detach()).amax(1).min().item()
 
 
@@ -79,8 +81,8 @@ def _draw_bounds(work: Working) -> None:
             for classes, (bound, tight) in zip(counts, bounds, strict=True)
         ]
         # Without one of its prototypes no arrangement gets worse.
-        found = np.maximum.accumulate(found[::-1])[::-1]
-        axes.plot(counts, found, ".-", color=colour, label=f"d = {dim}")
+        falling = np.maximum.accumulate(found[::-1])[::-1]
+        axes.plot(counts, falling, ".-", color=colour, label=f"d = {dim}")
     axes.axhline(0.35, color="#888888", ls="--", lw=1, zorder=0)
     axes.text(1.6, 0.37, "m = 0.35", color="#444444")
     axes.set(xlabel="classes", ylabel="largest attainable margin m", ylim=(0, 2.05), xticks=range(2, 21, 2))
@@ -91,13 +93,17 @@ def _draw_bounds(work: Working) -> None:
     "C-AM-s",
     says="s rescales the scores for numerical stability and control of gradients.",
     verdict="note",
-    correct="And without it nothing is learned: cosines at s = 1 cannot bring the loss of ten classes below 1.377, "
-    "of 10,572 below 8.266. A mean p of 0.9 needs s >= 3.96 and 11.46.",
+    correct="And without it nothing is learned: cosines at s = 1 cannot bring the loss of ten classes "
+    "below 1.377, of 10,572 below 8.266. A mean p of 0.9 needs s >= 3.96 and 11.46.",
 )
 def floor(work: Working) -> None:
     work.let("best cosines 1 and -1/(C-1): L >= log(1 + (C-1) exp(-s C/(C-1)))")
-    work.numbers("floor at s = 1, C = 10 and 10,572", [loss_floor(10, 1), loss_floor(10572, 1)],
-                 [1.37702, 8.26595], within=1e-4)  # fmt: skip
+    work.numbers(
+        "floor at s = 1, C = 10 and 10,572",
+        [loss_floor(10, 1), loss_floor(10572, 1)],
+        [1.37702, 8.26595],
+        within=1e-4,
+    )
     work.let(f"untrained: log 10 = {math.log(10):.3f}, log 10,572 = {math.log(10572):.3f}")
     for s in (1.0, 4.0):
         work.number(
@@ -127,10 +133,11 @@ def _trained_loss(s: float) -> float:
 
 @claim(
     "C-AM-sm",
-    says="Typical are s from 30 to 64 and m from 0.2 to 0.5; a grid of s 16, 30, 64 and m 0.25 to 0.45 is enough.",
+    says="Typical are s from 30 to 64 and m from 0.2 to 0.5; a grid of s 16, 30, 64 and m 0.25 to 0.45 is "
+    "enough.",
     verdict="holds with a condition",
-    correct="As far as can be told without training: all of it is attainable for 10,572 "
-    "people in 512 dimensions. For ten classes in two dimensions 0.2 is already too much, in three 0.6.",
+    correct="As far as can be told without training: all of it is attainable for 10,572 people in 512 "
+    "dimensions. For ten classes in two dimensions 0.2 is already too much, in three 0.6.",
 )
 def typical(work: Working) -> None:
     scales = [least_scale(classes, 0.9) for classes in (10572, 1_000_000)]
@@ -144,7 +151,10 @@ def typical(work: Working) -> None:
     )
     unit = F.normalize(torch.randn(3000, 512))
     gap = 1 - (unit @ unit.T).fill_diagonal_(-1).max().item()
-    work.true("the nearest of 3,000 random prototypes in 512 dimensions leave a margin beyond 0.5",
-              gap > 0.5 >= max(MARGINS), f"{gap:.2f}")  # fmt: skip
+    work.true(
+        "the nearest of 3,000 random prototypes in 512 dimensions leave a margin beyond 0.5",
+        gap > 0.5 >= max(MARGINS),
+        f"{gap:.2f}",
+    )
     small = [_widest_gap(10, dim) for dim in (2, 3)]
     work.numbers("ten classes in 2 and 3 dimensions: m at most", small, [0.19098, 0.5957], within=0.003)

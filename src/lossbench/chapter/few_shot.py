@@ -106,8 +106,10 @@ def threshold(work: Working) -> None:
     work.let(SETTING + "; the threshold for FAR 1 % in ten groups of ten characters, and its scatter")
     found = {name: torch.tensor([_scatter(name, seed) for seed in SEEDS]) for name in NAMES}
     for name, rows in found.items():
-        work.let(f"{NAMES[name]}: SD of the threshold {rows[:, 0].mean():.3f}; over the SD of impostor cosines "
-                 f"{rows[:, 1].mean():.2f} (seeds {', '.join(f'{one:.2f}' for one in rows[:, 1].tolist())})")  # fmt: skip
+        work.let(
+            f"{NAMES[name]}: SD of the threshold {rows[:, 0].mean():.3f}; over the SD of impostor cosines "
+            f"{rows[:, 1].mean():.2f} (seeds {', '.join(f'{one:.2f}' for one in rows[:, 1].tolist())})"
+        )
     for place, what in ((0, "SD of the threshold"), (1, "over the SD of impostor cosines")):
         gaps = (found["am-0.35"][:, place] - found["softmax"][:, place]).tolist()
         low, high = mean_interval(gaps)

@@ -30,7 +30,7 @@ def _cosine(weight: Tensor, s: float = 30.0, m: float = 0.0) -> nn.Module:
     return _with(CosineHead(weight.shape[1], len(weight), margin=margin, s=s), weight)
 
 
-def _with(head: nn.Module, weight: Tensor) -> nn.Module:
+def _with(head: LinearHead | CosineHead, weight: Tensor) -> nn.Module:
     head.double().weight.data.copy_(weight)
     return head
 
@@ -141,8 +141,8 @@ def sine_square(work: Working) -> None:
     "too large an s costs numerical slack.",
     verdict="holds with a condition",
     correct="Grows, by a second-order amount, but never shrinks. s scales the gradient as long as p stays; "
-    "on a sample that is right it falls. Slack is lost where exp(s) is formed: "
-    "subtract the largest score first, as every library does.",
+    "on a sample that is right it falls. Slack is lost where exp(s) is formed: subtract the largest score "
+    "first, as every library does.",
 )
 def rotation(work: Working) -> None:
     x, target = 5 * torch.randn(1000, 16, dtype=torch.float64), torch.arange(1000) % 10
@@ -154,15 +154,21 @@ def rotation(work: Working) -> None:
     work.true("a linear head's is not", gap > 0.5, f"cosine up to {gap:.2f}")
     work.let("so ‖x - lr g‖² = ‖x‖² + lr² ‖g‖²")
     moved = (x - 0.1 * gradient).norm(dim=1)
-    work.true("a step of lr = 0.1 shrinks none", bool((moved >= x.norm(dim=1) - 1e-12).all()),
-              f"{100 * (moved / x.norm(dim=1) - 1).mean():.2f} % longer on average")  # fmt: skip
+    work.true(
+        "a step of lr = 0.1 shrinks none",
+        bool((moved >= x.norm(dim=1) - 1e-12).all()),
+        f"{100 * (moved / x.norm(dim=1) - 1).mean():.2f} % longer on average",
+    )
     ties = [_size(_cosine(ORTHONORMAL, s), BISECTOR, 1.0) for s in (16, 32, 64)]
     work.numbers(
         "on the bisector, s = 16, 32, 64: s sqrt(1/2)", ties, [11.3137, 22.6274, 45.2548], within=1e-3
     )
     right = [_size(_cosine(ORTHONORMAL, s), F.normalize(2 * OWN + WRONG), 1.0) for s in (16, 32, 64)]
-    work.true("on a right sample it falls", right[0] > right[1] > right[2],
-              ", ".join(f"{value:.1g}" for value in right))  # fmt: skip
+    work.true(
+        "on a right sample it falls",
+        right[0] > right[1] > right[2],
+        ", ".join(f"{value:.1g}" for value in right),
+    )
     finite = [s for s in (11.0, 11.08, 11.1, 16.0, 30.0) if torch.tensor(s).half().exp().isfinite()]
     work.numbers("of s = 11, 11.08, 11.1, 16, 30 exp(s) fits float16 for", finite, [11, 11.08])
     half = torch.tensor([[30.0, -30]]).half().log_softmax(1)
@@ -171,11 +177,11 @@ def rotation(work: Working) -> None:
 
 @claim(
     "C-AM-fig22",
-    says="Without feature normalisation small features get large, unstable gradients; with it gradients are "
-    "controlled (Figure 3.22).",
+    says="Without feature normalisation small features get large, unstable gradients; with it gradients "
+    "are controlled (Figure 3.22).",
     verdict="wrong",
-    correct="The other way round for the gradient on the feature: without, it is at most 2 max ‖w‖ at every "
-    "norm; with, it grows as 1/‖x‖ when the norm falls.",
+    correct="The other way round for the gradient on the feature: without, it is at most 2 max ‖w‖ at "
+    "every norm; with, it grows as 1/‖x‖ when the norm falls.",
 )
 def norms(work: Working) -> None:
     work.let("ten orthonormal prototypes; the feature halfway between its own and a wrong one")
@@ -222,8 +228,8 @@ def _draw_norms(work: Working) -> None:
     "X-04",
     says="Normalisation makes the size of the gradient independent of the feature's norm.",
     verdict="wrong",
-    correct="The gradient on a normalised feature goes exactly as 1/‖x‖; only its direction, at right angles "
-    "to the feature, is freed of the norm.",
+    correct="The gradient on a normalised feature goes exactly as 1/‖x‖; only its direction, at right "
+    "angles to the feature, is freed of the norm.",
 )
 def inverse(work: Working) -> None:
     for name, head in (("s = 30", _cosine(ORTHONORMAL)), ("s = 30, m = 0.35", _cosine(ORTHONORMAL, m=0.35))):
@@ -233,8 +239,11 @@ def inverse(work: Working) -> None:
         ):
             products = torch.tensor([norm * _size(head, at, norm) for norm in NORMS], dtype=torch.float64)
             spread = (products.max() / products.min() - 1).item()
-            work.true(f"{name}, {where}: norm times gradient is constant from 0.1 to 100", spread < 1e-6,
-                      f"{products.mean():.2f}, to {spread:.0e}")  # fmt: skip
+            work.true(
+                f"{name}, {where}: norm times gradient is constant from 0.1 to 100",
+                spread < 1e-6,
+                f"{products.mean():.2f}, to {spread:.0e}",
+            )
     doubled = _size(_cosine(ORTHONORMAL, m=0.35), BISECTOR, 0.1)
     work.number("m = 0.35 at norm 0.1: 1 - p grows from 1/2 to almost 1", doubled, 424.3, within=0.05)
     gap = abs(F.cosine_similarity(_gradient(_cosine(ORTHONORMAL), 0.1 * BISECTOR), BISECTOR).item())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -69,7 +70,7 @@ def one_score(work: Working) -> None:
     for m in (0.0, 0.2, 0.35, 0.5):
         head.margin = partial(additive_cosine, m=m)
         losses.append(entropy_loss(head(x, target), target))
-    grows = all(bool((more > less).all()) for less, more in zip(losses, losses[1:], strict=False))
+    grows = all(bool((more > less).all()) for less, more in pairwise(losses))
     means = ", ".join(f"{loss.mean():.2f}" for loss in losses)
     work.true("the loss of every sample grows with m = 0, 0.2, 0.35, 0.5", grows, f"means {means}")
 
@@ -78,8 +79,8 @@ def one_score(work: Working) -> None:
     "C-AM-3.3",
     says="The boundary between two classes is cos theta_1 - cos theta_2 = m, whatever the angles.",
     verdict="holds with a condition",
-    correct="In cosine. In degrees it moves with the prototypes, and prototypes less than arccos(1 - m) apart, "
-    "49.46 degrees for 0.35, lie outside their own regions.",
+    correct="In cosine. In degrees it moves with the prototypes, and prototypes less than arccos(1 - m) "
+    "apart, 49.46 degrees for 0.35, lie outside their own regions.",
 )
 def fixed_gap(work: Working) -> None:
     work.let("in the plane of prototypes A apart: A/2 - arcsin(m / (2 sin(A/2))) from the own one")
@@ -131,17 +132,23 @@ def _draw_boundaries(work: Working) -> None:
     "C-AM-listing",
     says="The listing: normalise, multiply, subtract m from the target's cosine, times s, cross-entropy.",
     verdict="holds with a condition",
-    correct="A zero row divides by 0 and the loss is NaN: divide by max(norm, 1e-12). Labels must be whole numbers.",
+    correct="A zero row divides by 0 and the loss is NaN: divide by max(norm, 1e-12). Labels must be whole "
+    "numbers.",
 )
 def listing(work: Working) -> None:
     head, (x, target) = _head(), _samples()
     ours = entropy_loss(head(x, target), target).mean().item()
     theirs = _listing(x.numpy(), head.weight.detach().numpy(), target.numpy())
-    work.true("200 random features: the loss of the library's head", abs(ours - theirs) < 1e-12,
-              f"{theirs:.6f}, off by {abs(ours - theirs):.0e}")  # fmt: skip
+    work.true(
+        "200 random features: the loss of the library's head",
+        abs(ours - theirs) < 1e-12,
+        f"{theirs:.6f}, off by {abs(ours - theirs):.0e}",
+    )
     x[0] = 0
-    work.true("with a zero row the listing gives NaN",
-              math.isnan(_listing(x.numpy(), head.weight.detach().numpy(), target.numpy())))  # fmt: skip
+    work.true(
+        "with a zero row the listing gives NaN",
+        math.isnan(_listing(x.numpy(), head.weight.detach().numpy(), target.numpy())),
+    )
     ours = entropy_loss(head(x, target), target).mean().item()
     work.true("the library's head does not", math.isfinite(ours), f"{ours:.4f}")
 

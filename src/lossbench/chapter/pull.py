@@ -15,8 +15,8 @@ from lossbench.report.style import COLOURS
     "C-AM-thetamax",
     says="The angle left to the own prototype is arccos(cos theta_j + m), about theta_j - m / sin theta_j.",
     verdict="holds with a condition",
-    correct="From theta_j = arccos(1 - m), 49.46 degrees, on; the straight line is good near 90 degrees alone. "
-    "The pull is not larger the harder the case: least at 100 degrees, as large at 180 as at 49.46.",
+    correct="From theta_j = arccos(1 - m), 49.46 degrees, on; the straight line is good near 90 degrees "
+    "alone. The pull is not larger the harder the case: least at 100 degrees, as large at 180 as at 49.46.",
 )
 def angle_left(work: Working) -> None:
     work.let("60 degrees: arccos(0.5 + 0.35); 90 degrees: arccos(0 + 0.35)")
@@ -43,8 +43,14 @@ def _draw_pulls(work: Working) -> None:
     rivals = np.linspace(1, 180, 240)
     for name, margin, colour in CURVES[1:]:
         axes.plot(rivals, [rival - widest(margin, rival) for rival in rivals], color=colour, label=name)
-    axes.plot(rivals, np.degrees(0.35 / np.sin(np.radians(rivals))), ls="--", color=COLOURS[0], lw=1.2,
-              label="AM-Softmax, straight line")  # fmt: skip
+    axes.plot(
+        rivals,
+        np.degrees(0.35 / np.sin(np.radians(rivals))),
+        ls="--",
+        color=COLOURS[0],
+        lw=1.2,
+        label="AM-Softmax, straight line",
+    )
     axes.axvline(49.46, color="#888888", lw=1, ls=":", zorder=0)
     axes.text(
         47.5,
@@ -63,7 +69,8 @@ def _draw_pulls(work: Working) -> None:
 
 @claim(
     "C-AM-numeric",
-    says="Beside a rival at 60 or 90 degrees AM m = 0.35 leaves 31.8 or 69.5 degrees, A-Softmax m = 4 15 or 22.5.",
+    says="Beside a rival at 60 or 90 degrees AM m = 0.35 leaves 31.8 or 69.5 degrees, A-Softmax m = 4 15 "
+    "or 22.5.",
     verdict="holds with a condition",
     correct="A-Softmax at lambda = 0. At lambda = 5, where its face recipe ends, it leaves 38.7 and 66.9.",
 )
@@ -81,12 +88,12 @@ def left_beside(work: Working) -> None:
 
 @claim(
     "X-09",
-    says="A-Softmax presses hard samples too much and easy ones little, yet over-tightens easy ones; the pull of "
-    "AM is never extreme.",
+    says="A-Softmax presses hard samples too much and easy ones little, yet over-tightens easy ones; the "
+    "pull of AM is never extreme.",
     verdict="conflict",
-    correct="By the chapter's own numbers A-Softmax takes 45 degrees from the hard and 67.5 from the easy case. "
-    "At lambda = 5 it takes 21.3 and 23.1, less than AM's 28.2 from the hard one. AM takes all 49.46 degrees "
-    "at its limit, and m / sin theta_j has no bound.",
+    correct="By the chapter's own numbers A-Softmax takes 45 degrees from the hard and 67.5 from the easy "
+    "case. At lambda = 5 it takes 21.3 and 23.1, less than AM's 28.2 from the hard one. AM takes all 49.46 "
+    "degrees at its limit, and m / sin theta_j has no bound.",
 )
 def pressure(work: Working) -> None:
     for name, margin, wanted in (
@@ -106,8 +113,8 @@ def pressure(work: Working) -> None:
     "X-31",
     says="The rivals at 60 and 90 degrees lie so far from the true prototype.",
     verdict="conflict",
-    correct="The formula takes theta_j from the feature to the wrong prototype. For prototypes 60 and 90 degrees "
-    "apart AM leaves 9.5 and 30.7, A-Softmax 12 and 18, or 21.7 and 34.4 at lambda = 5.",
+    correct="The formula takes theta_j from the feature to the wrong prototype. For prototypes 60 and 90 "
+    "degrees apart AM leaves 9.5 and 30.7, A-Softmax 12 and 18, or 21.7 and 34.4 at lambda = 5.",
 )
 def between_prototypes(work: Working) -> None:
     work.let("with theta_j = A - theta_y: psi(theta_y) = cos(A - theta_y)")

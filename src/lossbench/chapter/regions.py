@@ -21,9 +21,9 @@ OCTAHEDRON = torch.cat([torch.eye(3), -torch.eye(3)]).double()
     "X-19",
     says="With AM all classes keep regions of one size, alike in all directions, each with a uniform cap.",
     verdict="wrong",
-    correct="Sizes are equal for symmetric prototypes alone. The region beside one rival is a cap, but centred "
-    "on w_y - w_j instead of w_y, so that regions are not round even then. The boundary is a parallel offset "
-    "of the bisector plane, as the text says.",
+    correct="Sizes are equal for symmetric prototypes alone. The region beside one rival is a cap, but "
+    "centred on w_y - w_j instead of w_y, so that regions are not round even then. The boundary is a "
+    "parallel offset of the bisector plane, as the text says.",
 )
 def shapes(work: Working) -> None:
     x = F.normalize(torch.randn(200_000, 3, dtype=torch.float64))
@@ -68,7 +68,7 @@ def _shares(x: Tensor, prototypes: Tensor) -> list[float]:
 
 
 def _reach(turn: float) -> float:
-    """Degrees from the first axis to the end of its region, going towards the second one turned by ``turn``."""
+    """Degrees from the first axis to the end of its region, towards the second one turned by ``turn``."""
     way = torch.tensor([0, math.cos(math.radians(turn)), math.sin(math.radians(turn))], dtype=torch.float64)
     angle = torch.deg2rad(torch.arange(0, 90, 0.005, dtype=torch.float64))[:, None]
     inside = _region(angle.cos() * OCTAHEDRON[0] + angle.sin() * way, OCTAHEDRON) == 0

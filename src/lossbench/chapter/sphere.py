@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -46,7 +46,7 @@ def handwritten() -> Ten:
 
 @cache
 def clothes() -> Ten:
-    """8,000 and 2,000 images of Fashion-MNIST at half its size; raises Missing where its files are not there."""
+    """8,000 and 2,000 images of Fashion-MNIST at half its size; raises Missing without its files."""
     source = FashionMnist(path=None, division=ByImage(val_fraction=0.1, test_fraction=0.0, split_seed=0))
     for stem in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         if source.find(f"{stem}-ubyte.gz", f"{stem}-ubyte") is None:
@@ -73,8 +73,8 @@ def _features(source: Callable[[], Ten], loss: str, seed: int) -> Tensor:
 
 @claim(
     "C-AM-fig21",
-    says="On the sphere AM gathers classes into tighter cones with larger gaps than softmax and earlier margins "
-    "(Figure 3.21; handwritten digits).",
+    says="On the sphere AM gathers classes into tighter cones with larger gaps than softmax and earlier "
+    "margins (Figure 3.21; handwritten digits).",
     verdict="holds",
     otherwise="not reproduced here",
 )
@@ -85,12 +85,18 @@ def cones(work: Working) -> None:
         told = ", ".join(f"{row[loss]:.1f}" for loss in ("softmax", "normface", "am-0.2", "am-0.5"))
         falls = row["softmax"] > row["normface"] > row["am-0.2"] > row["am-0.5"]
         work.true(f"{what} angle to the own centre falls: softmax, NormFace, AM 0.2, AM 0.5", falls, told)
-        work.true(f"{what}: A-Softmax above AM 0.2", row["asoftmax"] > row["am-0.2"],
-                  f"{row['asoftmax']:.1f} and {row['am-0.2']:.1f}")  # fmt: skip
+        work.true(
+            f"{what}: A-Softmax above AM 0.2",
+            row["asoftmax"] > row["am-0.2"],
+            f"{row['asoftmax']:.1f} and {row['am-0.2']:.1f}",
+        )
     nearest = {loss: values["nearest"] for loss, values in found.items()}
     rest = max(nearest[loss] for loss in ("softmax", "normface", "asoftmax"))
-    work.true("least angle between centres: both AM above the others", min(nearest["am-0.2"], nearest["am-0.5"]) > rest,
-              ", ".join(f"{value:.1f}" for value in nearest.values()))  # fmt: skip
+    work.true(
+        "least angle between centres: both AM above the others",
+        min(nearest["am-0.2"], nearest["am-0.5"]) > rest,
+        ", ".join(f"{value:.1f}" for value in nearest.values()),
+    )
     work.let("ten points on the sphere are at most 66.1 degrees apart")
     _draw(work, "fig-3.21-sphere", handwritten)
 
@@ -99,9 +105,9 @@ def cones(work: Working) -> None:
     "C-AM-fig21-fashion",
     says="The same on Fashion-MNIST.",
     verdict="holds with a condition",
-    correct="Some of its classes overlap: the typical image lies closer with m = 0.5 and centres lie further apart, "
-    "but the mean angle hardly shrinks, as images that fall to a wrong class go all the way. A-Softmax is "
-    "tighter still, and two of its centres nearly coincide.",
+    correct="Some of its classes overlap: the typical image lies closer with m = 0.5 and centres lie "
+    "further apart, but the mean angle hardly shrinks, as images that fall to a wrong class go all the way. "
+    "A-Softmax is tighter still, and two of its centres nearly coincide.",
     otherwise="not reproduced here",
 )
 def cones_of_clothes(work: Working) -> None:
@@ -109,29 +115,42 @@ def cones_of_clothes(work: Working) -> None:
     am = found["am-0.5"]
     for loss in ("softmax", "normface"):
         other = found[loss]
-        work.true(f"median to the own centre: AM 0.5 below {NAMES[loss]}", am["median"] < other["median"] - 1,
-                  f"{am['median']:.1f} and {other['median']:.1f}")  # fmt: skip
-        work.true(f"neighbouring centres: AM 0.5 above {NAMES[loss]}", am["neighbours"] > other["neighbours"] + 3,
-                  f"{am['neighbours']:.1f} and {other['neighbours']:.1f}")  # fmt: skip
+        work.true(
+            f"median to the own centre: AM 0.5 below {NAMES[loss]}",
+            am["median"] < other["median"] - 1,
+            f"{am['median']:.1f} and {other['median']:.1f}",
+        )
+        work.true(
+            f"neighbouring centres: AM 0.5 above {NAMES[loss]}",
+            am["neighbours"] > other["neighbours"] + 3,
+            f"{am['neighbours']:.1f} and {other['neighbours']:.1f}",
+        )
     change = am["mean"] - found["softmax"]["mean"]
     work.true("mean to the own centre: within 3 degrees of softmax", abs(change) < 3, f"{change:+.1f}")
     least = [found[loss]["nearest"] for loss in ("asoftmax", "am-0.5")]
-    work.true("least angle between centres: A-Softmax far below AM 0.5", least[0] < least[1] / 2,
-              f"{least[0]:.1f} and {least[1]:.1f}")  # fmt: skip
+    work.true(
+        "least angle between centres: A-Softmax far below AM 0.5",
+        least[0] < least[1] / 2,
+        f"{least[0]:.1f} and {least[1]:.1f}",
+    )
     _draw(work, "fig-3.21-fashion", clothes)
 
 
 def _measure(work: Working, source: Callable[[], Ten]) -> dict[str, dict[str, float]]:
     """Loss -> mean over seeds of four angles in degrees."""
     ten, found = source(), {}
-    work.let(f"{len(ten.train.labels):,} images, nets with 64 hidden units and 3 outputs, 300 steps, s = 10; "
-             f"degrees, {len(ten.test.labels):,} other images, means over 3 seeds")  # fmt: skip
+    work.let(
+        f"{len(ten.train.labels):,} images, nets with 64 hidden units and 3 outputs, 300 steps, s = 10; "
+        f"degrees, {len(ten.test.labels):,} other images, means over 3 seeds"
+    )
     for loss, name in NAMES.items():
         rows = [_angles(_features(source, loss, seed), ten.test.labels) for seed in SEEDS]
         own = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
         spread = torch.tensor([row["mean"] for row in rows]).std().item()
-        work.let(f"{name}: to the own centre mean {own['mean']:.1f} (SD {spread:.1f}), median {own['median']:.1f}; "
-                 f"centres least {own['nearest']:.1f}, neighbours on average {own['neighbours']:.1f}")  # fmt: skip
+        work.let(
+            f"{name}: to the own centre mean {own['mean']:.1f} (SD {spread:.1f}), median {own['median']:.1f}; "
+            f"centres least {own['nearest']:.1f}, neighbours on average {own['neighbours']:.1f}"
+        )
         found[loss] = own
     return found
 
@@ -171,5 +190,5 @@ def _draw_half(axes: Axes, side: int, unit: Tensor, labels: Tensor) -> None:
     axes.grid(False)
 
 
-def _colours() -> list[str]:
+def _colours() -> list[Any]:
     return list(matplotlib.color_sequences["tab10"])

@@ -49,8 +49,8 @@ def _best(column: str, rows: Sequence[str]) -> str:
     "X-00",
     says="The fifth column of Table 3.1 is rank 1 on MegaFace with a million distractors.",
     verdict="wrong",
-    correct="It is BLUFR's open-set DIR at rank 1 and FAR 1 %. The paper's MegaFace rank-1 column is left out: "
-    "72.47 for AM m = 0.35, as Table 3.2 has it.",
+    correct="It is BLUFR's open-set DIR at rank 1 and FAR 1 %. The paper's MegaFace rank-1 column is left "
+    "out: 72.47 for AM m = 0.35, as Table 3.2 has it.",
 )
 def label(work: Working) -> None:
     table = _table()
@@ -69,12 +69,17 @@ def label(work: Working) -> None:
     "C-AM-T31-printed",
     says="As printed: AM beats softmax, and A-Softmax or nearly; m from 0.30 to 0.45 is best.",
     verdict="holds with a condition",
-    correct="Not on LFW, where m = 0.35 and 0.45 lie below A-Softmax, nor for m = 0.25 in the column of X-00.",
+    correct="Not on LFW, where m = 0.35 and 0.45 lie below A-Softmax, nor for m = 0.25 in the column of "
+    "X-00.",
 )
 def gains(work: Working) -> None:
     table = _table()
-    every = [table[row][c] > table[below][c] for row in (*NORMALISED, *NO_FN) for c in COLUMNS
-             for below in ("softmax", "softmax_dropout")]  # fmt: skip
+    every = [
+        table[row][c] > table[below][c]
+        for row in (*NORMALISED, *NO_FN)
+        for c in COLUMNS
+        for below in ("softmax", "softmax_dropout")
+    ]
     work.true(
         "every AM row beats both softmax rows in every column", all(every), f"{sum(every)} of {len(every)}"
     )
@@ -86,11 +91,17 @@ def gains(work: Working) -> None:
         ("tar_far_1e_6", []),
     ):
         below = [row for row in (*NORMALISED, *NO_FN) if table[row][column] < table["asoftmax"][column]]
-        work.true(f"{COLUMNS[column]}: AM rows below A-Softmax", below == wanted,
-                  ", ".join(f"m = 0.{row[-2:]}" for row in below) or "none")  # fmt: skip
+        work.true(
+            f"{COLUMNS[column]}: AM rows below A-Softmax",
+            below == wanted,
+            ", ".join(f"m = 0.{row[-2:]}" for row in below) or "none",
+        )
     best = {_best(column, NORMALISED) for column in COLUMNS}
-    work.true("best normalised row of every column has m = 0.35 or 0.40",
-              best <= {"amsoftmax_035", "amsoftmax_040"}, ", ".join(sorted(f"0.{row[-2:]}" for row in best)))  # fmt: skip
+    work.true(
+        "best normalised row of every column has m = 0.35 or 0.40",
+        best <= {"amsoftmax_035", "amsoftmax_040"},
+        ", ".join(sorted(f"0.{row[-2:]}" for row in best)),
+    )
 
 
 @claim(
@@ -106,15 +117,19 @@ def bold(work: Working) -> None:
         marked = sorted(table[row][c] for row, c in BOLD if c == column)
         right = marked == [table[best][column]]
         work.let(f"{name}: best {table[best][column]:.2f}, bold {marked or 'none'}")
-        work.true(f"{name}: best and nothing else is bold", right == (column not in ("lfw", "tar_far_1e_4")),
-                  "yes" if right else f"no: {table[best][column]:.2f} is best")  # fmt: skip
+        work.true(
+            f"{name}: best and nothing else is bold",
+            right == (column not in ("lfw", "tar_far_1e_4")),
+            "yes" if right else f"no: {table[best][column]:.2f} is best",
+        )
 
 
 @claim(
     "C-AM-T31-error",
     says="On LFW the AM rows reach 98.98 to 99.17 %.",
     verdict="note",
-    correct="6,000 pairs cannot rank them: all AM rows lie within 11 pairs, 1.5 standard errors of one of them.",
+    correct="6,000 pairs cannot rank them: all AM rows lie within 11 pairs, 1.5 standard errors of one of "
+    "them.",
 )
 def pairs(work: Working) -> None:
     found = [_table()[row]["lfw"] for row in (*NORMALISED, *NO_FN)]
@@ -170,24 +185,27 @@ def overlap(work: Working) -> None:
     "X-21",
     says="Backbones may differ, e.g. ResNet-18 and ResNet-64.",
     verdict="note",
-    correct="In this table Center loss and NormFace have 28 layers, all others 20, as the caption of Figure 3.23 "
-    "says: AM m = 0.35 is ahead of both with fewer layers, except on LFW.",
+    correct="In this table Center loss and NormFace have 28 layers, all others 20, as the caption of "
+    "Figure 3.23 says: AM m = 0.35 is ahead of both with fewer layers, except on LFW.",
 )
 def depth(work: Working) -> None:
     table = _table()
     for column, name in COLUMNS.items():
         ahead = [table["amsoftmax_035"][column] - table[row][column] for row in DEEPER]
         right = min(ahead) > 0
-        work.true(f"{name}: AM with 20 layers is above both with 28", right == (column != "lfw"),
-                  f"{'yes' if right else 'no'}, by {ahead[0]:+.2f} and {ahead[1]:+.2f}")  # fmt: skip
+        work.true(
+            f"{name}: AM with 20 layers is above both with 28",
+            right == (column != "lfw"),
+            f"{'yes' if right else 'no'}, by {ahead[0]:+.2f} and {ahead[1]:+.2f}",
+        )
 
 
 @claim(
     "X-30",
     says="A higher CMC shows better generalisation in the open set.",
     verdict="overstated",
-    correct="CMC only asks probes whose mate is in the gallery. Refusing strangers is measured by DIR at a FAR, "
-    "the column that X-00 is about.",
+    correct="CMC only asks probes whose mate is in the gallery. Refusing strangers is measured by DIR at a "
+    "FAR, the column that X-00 is about.",
 )
 def closed_search(work: Working) -> None:
     work.let("300 enrolled people in 64 dimensions, one more picture of each, 300 strangers")

@@ -25,22 +25,23 @@ from lossbench.chapter.claim import Working, claim
 from lossbench.margins import additive_angle, multiplicative_angle
 from lossbench.report.style import COLOURS
 
+A_TWO = partial(multiplicative_angle, m=2, lam=0.0)
 QUARTER = torch.deg2rad(torch.linspace(0, 90, 9001, dtype=torch.float64))
 
 
 @claim(
     "C-AM-fig19",
-    says="On 0-90 degrees AM's target is smooth and strictly falling, unlike A-Softmax's oscillating pieces "
-    "(Figure 3.19).",
+    says="On 0-90 degrees AM's target is smooth and strictly falling, unlike A-Softmax's oscillating "
+    "pieces (Figure 3.19).",
     verdict="conflict",
-    correct="All of them fall. A-Softmax has pieces and plateaus and does not oscillate (X-07); as trained, "
-    "with lambda = 5, it falls strictly too.",
+    correct="All of them fall. A-Softmax has pieces and plateaus and does not oscillate (X-07); as "
+    "trained, with lambda = 5, it falls strictly too.",
 )
 def curves(work: Working) -> None:
     work.let("largest step upwards on a grid of 0.01 degrees; slope at the borders of the pieces")
     for name, margin in (
         ("AM m = 0.35", AM),
-        ("A-Softmax m = 2, lambda 0", partial(multiplicative_angle, m=2, lam=0.0)),
+        ("A-Softmax m = 2, lambda 0", A_TWO),
         ("A-Softmax m = 4, lambda 0", A_SOFTMAX),
         ("A-Softmax m = 4, lambda 5", A_TRAINED),
     ):
@@ -49,8 +50,12 @@ def curves(work: Working) -> None:
             f"{name} falls all the way", bool((steps < 0).all()), f"by {-steps.max():.0e} a step at least"
         )
     borders = [psi_slope(margin, degrees(45)).item() for margin in (A_SOFTMAX, A_TRAINED, AM)]
-    work.numbers("slope at 45 degrees: A, lambda 0; lambda 5; AM", [round(one, 9) for one in borders],
-                 [0, -5 / 6 * math.sqrt(0.5), -math.sqrt(0.5)], within=1e-6)  # fmt: skip
+    work.numbers(
+        "slope at 45 degrees: A, lambda 0; lambda 5; AM",
+        [round(one, 9) for one in borders],
+        [0, -5 / 6 * math.sqrt(0.5), -math.sqrt(0.5)],
+        within=1e-6,
+    )
     left, right = psi(AM, degrees(0, 90)).tolist()
     work.numbers("AM at 0 and 90 degrees: 1 - m and -m", [left, right], [0.65, -0.35])
     _draw_curves(work)
@@ -62,7 +67,7 @@ def _draw_curves(work: Working) -> None:
     shown: list[tuple[str, Margin, str, str]] = [
         (name, margin, colour, "-") for name, margin, colour in CURVES
     ]
-    shown.append(("A-Softmax m = 2, lambda 0", partial(multiplicative_angle, m=2, lam=0.0), COLOURS[5], "-"))
+    shown.append(("A-Softmax m = 2, lambda 0", A_TWO, COLOURS[5], "-"))
     shown.append(("ArcFace m = 0.5", partial(additive_angle, m=0.5), COLOURS[3], "--"))
     for name, margin, colour, line in shown:
         axes.plot(angle.rad2deg(), psi(margin, angle), line, color=colour, label=name)
@@ -75,8 +80,8 @@ def _draw_curves(work: Working) -> None:
 
 @claim(
     "C-AM-fig20",
-    says="Softmax parts classes at the bisector, A-Softmax by a margin that moves, AM by a fixed gap in cosine "
-    "(Figure 3.20).",
+    says="Softmax parts classes at the bisector, A-Softmax by a margin that moves, AM by a fixed gap in "
+    "cosine (Figure 3.20).",
     verdict="holds",
 )
 def concept(work: Working) -> None:

@@ -11,7 +11,8 @@ from PIL import Image
 from lossbench.data.__main__ import main
 from lossbench.data.sheet import contact_sheet, write_sheet
 from lossbench.datasets import Dataset, Split
-from tests.data.images import png
+from lossbench.readers import write_records
+from tests.data.images import encoded, picture, png
 from tests.datasets.known_files import write_folder
 
 FACES = {f"p{who}/{i}.png": png(10 * who + i) for who in range(8) for i in range(4)} | {"notes.txt": b""}
@@ -70,6 +71,26 @@ def test_copies_are_a_warning(tmp_path: Path, caplog) -> None:
     faces = write_folder(tmp_path / "faces", FACES | {"p0/copy.png": png(0)})
     assert prepared("folder", f"dataset.path={faces}") == 0
     assert "1 rows repeat an image of the same identity" in caplog.text
+
+
+def test_embeddings_stay_where_they_are(tmp_path: Path, capsys) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32))
+    (tmp_path / "who.txt").write_text("".join(f"p{i // 6}\n" for i in range(60)))
+    paths = (f"dataset.path={tmp_path / 'rows.npy'}", f"dataset.labels={tmp_path / 'who.txt'}")
+    assert prepared("embeddings", *paths) == 0
+    told = capsys.readouterr().out
+    assert "rows         5 float32" in told
+    assert f"mapped       {tmp_path / 'rows.npy'}, 0.0 MB" in told
+
+
+def test_images_of_a_large_record_file_stay_encoded(tmp_path: Path, capsys) -> None:
+    images = [encoded(picture(i), "JPEG") for i in range(60)]
+    write_records(tmp_path / "train.rec", images, [i // 6 for i in range(60)], height=20, width=24)
+    options = ("dataset.source.decoded_limit=0", "dataset.height=20", "dataset.width=24")
+    sheet = tmp_path / "sheet.png"
+    assert prepared("insightface", f"dataset.path={tmp_path}", *options, "--sheet", sheet) == 0
+    assert f"encoded      {tmp_path / 'train.rec'}, 0.1 MB, decoded in every epoch" in capsys.readouterr().out
+    assert sheet.is_file()
 
 
 def test_a_drawn_set_lies_in_memory_and_cautions_are_told(capsys) -> None:

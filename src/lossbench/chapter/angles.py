@@ -56,7 +56,7 @@ def at(margin: Margin, angle: float) -> float:
 
 
 def widest(margin: Margin, rival: float) -> float:
-    """Largest angle to the own prototype at which ``psi`` still reaches the rival's cosine; both in degrees."""
+    """Largest angle to the own prototype at which ``psi`` still reaches the rival's cosine; in degrees."""
     level = math.cos(math.radians(rival))
     if at(margin, 0.0) < level:
         return math.nan

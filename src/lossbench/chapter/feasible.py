@@ -127,7 +127,7 @@ def _trained_loss(s: float) -> float:
         x, w = F.normalize(both, dim=2)
         return entropy_loss(s * x @ w.T, target).mean()
 
-    descend([both], cost, lr=1.0, steps=400)
+    descend([both], cost, lr=2.0, steps=2000)
     return cost().item()
 
 

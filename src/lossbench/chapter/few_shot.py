@@ -8,6 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from lossbench.chapter.claim import Working, claim
 from lossbench.chapter.embedding import glyph_net, glyphs
+from lossbench.functional.open_set import OpenSetCurve, dir_at_far, open_set_curve
 from lossbench.functional.thresholds import exact_threshold
 from lossbench.intervals import mean_interval
 from lossbench.report.style import COLOURS
@@ -131,3 +132,31 @@ def _scatter(name: str, seed: int) -> tuple[float, float]:
         spreads.append(impostor.std().item())
     scatter = torch.tensor(thresholds).std().item()
     return scatter, scatter / (sum(spreads) / len(spreads))
+
+
+@claim(
+    "X-30",
+    says="A higher CMC shows better generalisation in the open set.",
+    verdict="overstated",
+    correct="CMC only asks probes whose mate is in the gallery. Refusing strangers is measured by DIR at a "
+    "FAR, the column that X-00 is about.",
+)
+def closed_search(work: Working) -> None:
+    work.let("300 enrolled people in 64 dimensions, one more picture of each, 300 strangers")
+    gallery = F.normalize(torch.randn(300, 64, dtype=torch.float64))
+    probe = torch.cat([F.normalize(gallery + 0.2 * torch.randn(300, 64)), F.normalize(torch.randn(300, 64))])
+    steady = _searched(gallery, probe)
+    work.let("every probe's cosines times a factor of its own from 0.4 to 1: no order within a probe changes")
+    factor = 0.4 + 0.6 * torch.rand(600, 1, dtype=torch.float64)
+    beside = torch.cat([factor * probe, (1 - factor.square()).sqrt()], 1)
+    uneven = _searched(F.pad(gallery, (0, 1)), beside)
+    found = [100 * (curve.rank == 1).double().mean().item() for curve in (steady, uneven)]
+    work.true("rank 1 (CMC) of both is the same", found[0] == found[1], f"{found[0]:.1f} %")
+    rates = [100 * dir_at_far(curve, 0.01).dir for curve in (steady, uneven)]
+    work.true("DIR at FAR 1 % is not", rates[0] > rates[1] + 10, f"{rates[0]:.1f} and {rates[1]:.1f} %")
+
+
+def _searched(gallery: Tensor, probe: Tensor) -> OpenSetCurve:
+    """The second half of the probes are strangers."""
+    names = torch.arange(len(gallery))
+    return open_set_curve(gallery, names, probe, torch.cat([names, names + len(gallery)]))

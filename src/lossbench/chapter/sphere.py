@@ -148,7 +148,7 @@ def _measure(work: Working, source: Callable[[], Ten]) -> dict[str, dict[str, fl
         own = {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]}
         spread = torch.tensor([row["mean"] for row in rows]).std().item()
         work.let(
-            f"{name}: to the own centre mean {own['mean']:.1f} (SD {spread:.1f}), median {own['median']:.1f}; "
+            f"{name}: own centre mean {own['mean']:.1f} (SD {spread:.1f}), median {own['median']:.1f}; "
             f"centres least {own['nearest']:.1f}, neighbours on average {own['neighbours']:.1f}"
         )
         found[loss] = own

@@ -95,12 +95,13 @@ def concept(work: Working) -> None:
         work.numbers(f"{name}: cosine gap at the boundary, prototypes 60, 90, 120 apart", found, wanted)
     figure = work.figure("fig-3.20-circle", 7.2, 4.9)
     grid = figure.subplots(2, 3)
+    shown: list[tuple[str, Margin]] = [
+        ("softmax", unchanged), ("A-Softmax m = 4", A_SOFTMAX), ("AM m = 0.35", AM)
+    ]  # fmt: skip
     for row, apart in zip(grid, (60, 120), strict=True):
-        for axes, (name, margin) in zip(
-            row, (("softmax", unchanged), ("A-Softmax m = 4", A_SOFTMAX), ("AM m = 0.35", AM)), strict=True
-        ):
-            _draw_circle(axes, margin, apart)
-            axes.set_title(f"{name}, {apart}° apart", fontsize=10, loc="center")
+        for axes, (title, one) in zip(row, shown, strict=True):
+            _draw_circle(axes, one, apart)
+            axes.set_title(f"{title}, {apart}° apart", fontsize=10, loc="center")
 
 
 def _gap(margin: Margin, apart: float) -> float:

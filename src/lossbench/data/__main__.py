@@ -51,15 +51,12 @@ def _explained(error: Exception, overrides: Sequence[str]) -> str:
     """One line, whoever raised it."""
     from lossbench.mistakes import explain
 
-    cause = error.__cause__ if type(error).__name__ == "InstantiationException" else None
-    if type(cause or error).__module__.partition(".")[0] in ("hydra", "omegaconf"):
-        return explain(cause or error, overrides)
-    told = " ".join(str(cause or error).split())
-    return (
-        told
-        if isinstance(cause or error, ValueError | OSError)
-        else f"{type(cause or error).__name__}: {told}"
-    )
+    wrapped = type(error).__name__ == "InstantiationException" and error.__cause__
+    fault = wrapped or error
+    if type(fault).__module__.partition(".")[0] in ("hydra", "omegaconf"):
+        return explain(fault, overrides)
+    told = " ".join(str(fault).split())
+    return told if isinstance(fault, ValueError | OSError) else f"{type(fault).__name__}: {told}"
 
 
 def _fail(text: str) -> int:

@@ -16,9 +16,11 @@ from rich.text import Text
 
 from lossbench.config import CAUTIONS, conf_dir
 from lossbench.data.catalogue import megabytes, places, size_of, unset
+from lossbench.datasets.cache import cache_folder
 from lossbench.datasets.cautions import with_cautions
-from lossbench.datasets.dataset import CLOSED, OPEN, Dataset, Source, Split
+from lossbench.datasets.dataset import CLOSED, OPEN, Dataset, Source
 from lossbench.datasets.known import KnownSet
+from lossbench.datasets.streaming import EncodedImages
 
 
 def prepare(name: str, overrides: Sequence[str], sheet: Path | None) -> None:
@@ -79,30 +81,29 @@ def _content(dataset: Dataset) -> Iterator[tuple[str, str]]:
     yield "dataset", f"{dataset.name}, {'open' if dataset.open_set else 'closed'} set"
     yield "rows", f"{shape} {train.data.dtype}"
     yield "sha256", dataset.sha256
-    folder = _folder(train)
-    if folder is None:
-        size = sum({id(split.data): _bytes(split) for split in dataset.splits.values()}.values())
-        yield "in memory", megabytes(size)
-    else:
-        yield "prepared", f"{folder}, {megabytes(size_of(folder))}"
-        yield from _left_out(folder)
-    for caution in set(CAUTIONS) & set(dataset.facts):
+    yield from _stored(dataset)
+    for caution in (name for name in CAUTIONS if name in dataset.facts):
         yield caution, ", ".join(f"{key} {value}" for key, value in dataset.facts[caution].items())
 
 
-def _folder(split: Split) -> Path | None:
-    """Where prepared images lie; None for rows in memory."""
-    return Path(str(split.data.filename)).parent if isinstance(split.data, np.memmap) else None
-
-
-def _bytes(split: Split) -> int:
-    return len(split.data) * split.row_bytes
+def _stored(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """Where the rows lie, and how much room they take there."""
+    data = dataset.splits["train"].data
+    if isinstance(data, EncodedImages):
+        yield "encoded", f"{data.path}, {megabytes(size_of(data.path))}, decoded in every epoch"
+    elif not isinstance(data, np.memmap):
+        arrays = {id(split.data): len(split.data) * split.row_bytes for split in dataset.splits.values()}
+        yield "in memory", megabytes(sum(arrays.values()))
+    elif (file := Path(str(data.filename))).parent.parent.resolve() == cache_folder().resolve():
+        yield "prepared", f"{file.parent}, {megabytes(size_of(file.parent))}"
+        yield from _left_out(file.parent)
+    else:
+        yield "mapped", f"{file}, {megabytes(size_of(file))}"
 
 
 def _left_out(folder: Path) -> Iterator[tuple[str, str]]:
     """What the images' source said when it was read."""
-    file = folder / "facts.json"
-    facts = json.loads(file.read_text(encoding="utf-8"))["facts"] if file.is_file() else {}
+    facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))["facts"]
     if count := facts.get("passed_over"):
         yield "passed over", f"{count} files that are no images in folders of identities"
     for name, reason in sorted(facts.get("broken", {}).items()):

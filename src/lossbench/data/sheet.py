@@ -42,7 +42,9 @@ def contact_sheet(dataset: Dataset) -> Figure:
     lines = math.ceil(len(dataset.splits) / 2)
     row = _CELL * dataset.shape[0] / dataset.shape[1]
     figure = Figure(figsize=(2 * _WIDTH, 0.4 + lines * (0.5 + IDENTITIES * row)), layout="constrained")
-    figure.suptitle(f"{dataset.name}: up to {IDENTITIES} identities of each split", x=0.01, ha="left", fontsize=13)
+    figure.suptitle(
+        f"{dataset.name}: up to {IDENTITIES} identities of each split", x=0.01, ha="left", fontsize=13
+    )
     roles = [role for role in (*CLOSED, *OPEN) if role in dataset.splits]
     with house_style():
         parts = figure.subplots(lines, 2, squeeze=False).ravel()

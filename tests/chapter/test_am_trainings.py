@@ -1,0 +1,123 @@
+"""Claims of small trainings with cosine heads, and that other outcomes are told of."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lossbench.chapter import annealing, compactness, embedding, few_shot, sphere
+from lossbench.chapter.claim import Missing, examine
+from tests.chapter.checking import comes_out, every_claim, fails
+
+
+@pytest.mark.slow
+@every_claim(compactness)
+def test_claims_on_compactness_come_out(claim):
+    comes_out(claim)
+
+
+@pytest.mark.slow
+@every_claim(few_shot)
+def test_claims_on_unseen_classes_come_out(claim):
+    comes_out(claim)
+
+
+@pytest.mark.slow
+@every_claim(annealing)
+def test_claims_on_annealing_come_out(claim):
+    comes_out(claim)
+
+
+@pytest.mark.slow
+def test_the_claim_on_the_sphere_comes_out():
+    comes_out(sphere.cones)
+
+
+def test_without_fashion_mnist_its_claim_is_not_run(monkeypatch):
+    def missing():
+        raise Missing("no Fashion-MNIST")
+
+    monkeypatch.setattr(sphere, "clothes", missing)
+    assert examine(sphere.cones_of_clothes).verdict == "not run"
+
+
+def test_features_that_do_not_depend_on_the_loss_are_told_of(monkeypatch):
+    unit = nn.functional.normalize(torch.randn(2000, 3, generator=torch.Generator().manual_seed(0)))
+    labels = torch.arange(2000) % 10
+    ten = sphere.Ten(tuple("0123456789"), embedding.Pictures(unit, labels), embedding.Pictures(unit, labels))
+    monkeypatch.setattr(sphere, "_features", lambda source, loss, seed: unit)
+    for name in ("handwritten", "clothes"):
+        monkeypatch.setattr(sphere, name, lambda: ten)
+    fails(sphere.cones)
+    fails(sphere.cones_of_clothes)
+
+
+def test_ways_of_training_that_all_work_alike_are_told_of(monkeypatch):
+    monkeypatch.setattr(annealing, "_right", lambda way, seed: 90.0)
+    assert len(fails(annealing.annealed)) == 2
+    assert len(fails(annealing.ramped)) == 1
+
+
+def test_a_schedule_that_does_not_rise_is_caught(monkeypatch):
+    monkeypatch.setattr(annealing, "_right", lambda way, seed: 95.0 if "from 0" in way else 91.0)
+    monkeypatch.setattr(annealing, "RAMP", lambda step, total: 0.4)
+    assert "m at step 0" in fails(annealing.ramped)[0]
+
+
+def alike(monkeypatch, module):
+    """Every loss gives the same random features."""
+    fixed = embedding.Trained(nn.Sequential(nn.Identity()), embedding.make_head("normface", 8, 10))
+    draw = torch.Generator().manual_seed(0)
+    pictures = embedding.Pictures(torch.randn(200, 8, generator=draw), torch.arange(200) % 10)
+    monkeypatch.setattr(module, "glyph_net", lambda name, seed: fixed)
+    monkeypatch.setattr(module, "glyphs", lambda: dict.fromkeys(("train", "test", "unseen"), pictures))
+
+
+@pytest.mark.parametrize("name", ["compact", "uniform", "diagnosed"])
+def test_embeddings_that_do_not_depend_on_the_margin_are_told_of(monkeypatch, name):
+    alike(monkeypatch, compactness)
+    fails(getattr(compactness, name))
+
+
+def test_a_gain_on_unseen_classes_is_told_of(monkeypatch):
+    monkeypatch.setattr(
+        few_shot, "_tasks", lambda name, seed: [60.0 + 5 * len(name) + 0.1 * seed * (name[0] == "a")] * 4
+    )
+    monkeypatch.setattr(
+        few_shot, "_scatter", lambda name, seed: (0.1 * len(name) + 0.001 * seed * (name[0] == "n"),) * 2
+    )
+    fails(few_shot.reuse)
+
+
+def test_cmc_that_sees_strangers_is_caught(monkeypatch):
+    monkeypatch.setattr(few_shot, "dir_at_far", lambda curve, far: few_shot.dir_at_far_of(curve))
+    monkeypatch.setattr(
+        few_shot, "dir_at_far_of", lambda curve: type("Rate", (), {"dir": 0.9}), raising=False
+    )
+    fails(few_shot.closed_search)
+
+
+def test_a_schedule_is_followed_while_training():
+    seen = []
+
+    def make():
+        from functools import partial
+
+        from lossbench.heads import CosineHead
+        from lossbench.margins import additive_cosine
+
+        def m(step, total):
+            seen.append((step, total))
+            return 0.1
+
+        return CosineHead(3, 2, margin=partial(additive_cosine, m=m), s=10.0)
+
+    given = embedding.Pictures(torch.randn(20, 4), torch.arange(20) % 2)
+    embedding.train_net(make, given, seed=0, hidden=4, dim=3, normed=False, rate=0.01, steps=5)
+    assert [pair for pair in seen if pair[1] == 5] == [(step, 5) for step in range(5)]
+
+
+def test_halving_takes_the_mean_of_four_pixels():
+    images = torch.tensor([[[0, 255, 255, 255], [0, 255, 255, 255]]], dtype=torch.uint8).numpy()
+    assert embedding.halved(images).tolist() == [[0.0, 0.5]]

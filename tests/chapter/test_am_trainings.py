@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from lossbench.chapter import annealing, compactness, embedding, few_shot, sphere
 from lossbench.chapter.claim import Missing, examine
+from lossbench.heads import CosineHead
+from lossbench.margins import additive_cosine
 from tests.chapter.checking import comes_out, every_claim, fails
 
 
@@ -54,7 +59,7 @@ def test_features_that_do_not_depend_on_the_loss_are_told_of(monkeypatch):
 
 
 def test_ways_of_training_that_all_work_alike_are_told_of(monkeypatch):
-    monkeypatch.setattr(annealing, "_right", lambda way, seed: 90.0)
+    monkeypatch.setattr(annealing, "_right", lambda way, seed: 91.0)
     assert len(fails(annealing.annealed)) == 2
     assert len(fails(annealing.ramped)) == 1
 
@@ -80,40 +85,28 @@ def test_embeddings_that_do_not_depend_on_the_margin_are_told_of(monkeypatch, na
     fails(getattr(compactness, name))
 
 
-def test_a_gain_on_unseen_classes_is_told_of(monkeypatch):
-    monkeypatch.setattr(
-        few_shot, "_tasks", lambda name, seed: [60.0 + 5 * len(name) + 0.1 * seed * (name[0] == "a")] * 4
-    )
-    monkeypatch.setattr(
-        few_shot, "_scatter", lambda name, seed: (0.1 * len(name) + 0.001 * seed * (name[0] == "n"),) * 2
-    )
-    fails(few_shot.reuse)
+def test_a_difference_on_unseen_classes_is_told_of(monkeypatch):
+    level = {"softmax": 0.1, "normface": 0.2, "am-0.35": 0.3}
+    monkeypatch.setattr(few_shot, "_tasks", lambda name, seed: [100 * level[name] + seed * level[name]] * 4)
+    monkeypatch.setattr(few_shot, "_scatter", lambda name, seed: (level[name] * (1 + 0.01 * seed),) * 2)
+    assert len(fails(few_shot.reuse)) == 4
+    assert len(fails(few_shot.threshold)) == 2
 
 
-def test_cmc_that_sees_strangers_is_caught(monkeypatch):
-    monkeypatch.setattr(few_shot, "dir_at_far", lambda curve, far: few_shot.dir_at_far_of(curve))
-    monkeypatch.setattr(
-        few_shot, "dir_at_far_of", lambda curve: type("Rate", (), {"dir": 0.9}), raising=False
-    )
+def test_a_rate_that_refuses_nobody_is_caught(monkeypatch):
+    monkeypatch.setattr(few_shot, "dir_at_far", lambda curve, far: SimpleNamespace(dir=0.9))
     fails(few_shot.closed_search)
 
 
 def test_a_schedule_is_followed_while_training():
     seen = []
 
-    def make():
-        from functools import partial
-
-        from lossbench.heads import CosineHead
-        from lossbench.margins import additive_cosine
-
-        def m(step, total):
-            seen.append((step, total))
-            return 0.1
-
-        return CosineHead(3, 2, margin=partial(additive_cosine, m=m), s=10.0)
+    def rising(step, total):
+        seen.append((step, total))
+        return 0.1
 
     given = embedding.Pictures(torch.randn(20, 4), torch.arange(20) % 2)
+    make = partial(CosineHead, 3, 2, margin=partial(additive_cosine, m=rising), s=10.0)
     embedding.train_net(make, given, seed=0, hidden=4, dim=3, normed=False, rate=0.01, steps=5)
     assert [pair for pair in seen if pair[1] == 5] == [(step, 5) for step in range(5)]
 

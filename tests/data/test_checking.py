@@ -172,4 +172,4 @@ def test_memory_holds_a_few_chunks_at_a_time(tmp_path: Path, monkeypatch) -> Non
     for done, _ in enumerate(checking._examined(counted())):
         seen.append(read - done)
     assert len(seen) == 10_000
-    assert max(seen) <= 512 * (2 * checking._cores() + 1)
+    assert max(seen) <= 512 * (2 * checking.cores() + 1)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossbench.functional import cmc_curve, rank_at
+from lossbench.functional import cmc_curve, lineup, rank_at
 from tests.functional import slow
 
 
@@ -43,6 +43,19 @@ def test_rates_are_those_of_loops_over_the_same_galleries(strangers):
     expected = brute(embedding, label, distractors, 20, 4, 3)
     assert curve.rates.tolist() == pytest.approx(expected.tolist(), abs=1e-15)
     assert curve.gallery == len(label.unique()) + strangers
+
+
+@pytest.mark.parametrize("noise", [0.1, 3.0])
+def test_dropping_probes_whose_rank_is_decided_changes_no_rate(monkeypatch, noise):
+    embedding, label = faces(n=120, identities=30)
+    embedding += noise * torch.randn(embedding.shape, generator=torch.Generator().manual_seed(1))
+    distractors = torch.randn(200, 9, generator=torch.Generator().manual_seed(5))
+    expected = brute(embedding, label, distractors, 3, 4, 0)
+    monkeypatch.setattr(lineup, "_ENTRIES", 1)
+    for first in (1, 7, 10**6):
+        monkeypatch.setattr(lineup, "_FIRST", first)
+        curve = cmc_curve(embedding, label, distractors=distractors, ranks=3, draws=4)
+        assert curve.rates.tolist() == pytest.approx(expected.tolist(), abs=1e-15)
 
 
 @given(

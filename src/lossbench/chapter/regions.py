@@ -95,9 +95,12 @@ def _draw(axes: Axes, prototypes: Tensor, title: str) -> None:
     label[label < 0] = 6
     label[square.flatten() < 0] = 7
     axes.imshow(
-        palette[label].reshape(501, 501, 3), origin="lower", extent=(-1, 1, -1, 1), interpolation="nearest"
+        palette[label].reshape(501, 501, 3).numpy(),
+        origin="lower",
+        extent=(-1, 1, -1, 1),
+        interpolation="nearest",
     )
-    near = (prototypes @ view.T)[(prototypes @ view[2]) > 0]
+    near = (prototypes @ view.T)[(prototypes @ view[2]) > 0].numpy()
     axes.plot(near[:, 0], near[:, 1], "o", color="black", ms=5)
     axes.set_title(title, fontsize=10, loc="center")
     axes.axis("off")

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from lossbench.data.contents import Contents, Encoded, contents
 from lossbench.data.examining import UNREADABLE, Examined, examined
-from lossbench.datasets.decoding import _cores
+from lossbench.datasets.decoding import cores
 
 _SHOWN = 20  # cautions of a kind; faults are all shown
 _CHUNK = 1 << 22  # bytes that one thread examines at a time
@@ -79,7 +79,7 @@ def find_faults(found: Contents) -> Iterator[Finding]:
 
 def _examined(encoded: Iterable[Encoded]) -> Iterator[tuple[int, Examined]]:
     """One thread a core, each with a chunk or one image; two more chunks wait for each."""
-    threads, chunks = _cores(), _chunks(encoded)
+    threads, chunks = cores(), _chunks(encoded)
     pool = ThreadPoolExecutor(threads)
     try:
         ahead: deque[Future[list[tuple[int, Examined]]]] = deque()

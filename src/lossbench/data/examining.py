@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from lossbench.datasets.decoding import _FORMATS, MOST_PIXELS, Pixels
+from lossbench.datasets.decoding import FORMATS, MOST_PIXELS, Pixels
 
 UNREADABLE = ("empty", "truncated", "oversized", "broken")
 UNUSUAL = ("animated", "16-bit", "CMYK", "tiny")
@@ -34,7 +34,7 @@ def examined(data: bytes) -> Examined:
     if not data:
         return Examined({"empty": "no bytes"}, b"")
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             size = image.width, image.height
             if size[0] * size[1] > MOST_PIXELS:
                 return Examined({"oversized": f"{size[0]}x{size[1]} pixels: over {MOST_PIXELS}"}, b"")

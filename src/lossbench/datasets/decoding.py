@@ -21,7 +21,7 @@ FITS = ("stretch", "cover", "contain")
 MOST_PIXELS = 1 << 26
 
 # Pillow goes by content and knows far more, some with programs of their own: an EPS is run by Ghostscript.
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _CLEAR = {"LA", "La", "PA", "RGBA", "RGBa"}  # modes with transparency
 _CHUNK = 1 << 22  # bytes that one thread decodes, or is given to decode, at a time
 
@@ -73,14 +73,14 @@ class Pixels:
             range.
         """
         try:
-            with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise ValueError(f"{image.width}x{image.height} pixels: over {MOST_PIXELS} are refused")
                 ImageOps.exif_transpose(image, in_place=True)
                 flat = _opaque(image).convert("L" if self.channels == 1 else "RGB")
             resized = self._resized(flat if self.box is None else _cut(flat, self.box))
         except UnidentifiedImageError as error:
-            raise ValueError(f"cannot be read as an image (none of {', '.join(_FORMATS)})") from error
+            raise ValueError(f"cannot be read as an image (none of {', '.join(FORMATS)})") from error
         # Pillow meets damaged files with all of these.
         except (
             OSError,
@@ -145,7 +145,7 @@ class Decoded:
 
 def decode_all(encoded: Iterable[tuple[int, bytes]], pixels: Pixels) -> Iterator[Decoded]:
     """Decode (row, contents) of files, with one thread a core; memory holds a few chunks at a time."""
-    threads = _cores()
+    threads = cores()
     chunks = _chunks(iter(encoded), pixels)
     pool = ThreadPoolExecutor(threads)
     try:
@@ -184,5 +184,5 @@ def _chunks(encoded: Iterator[tuple[int, bytes]], pixels: Pixels) -> Iterator[li
         yield chunk
 
 
-def _cores() -> int:
+def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -19,6 +20,8 @@ _PROBES = 4096
 _ENTRIES = 64
 # Looking at an entry alone costs about as much as comparing so many in their tile.
 _FEW = 10
+# Entries seen before probes are dropped for the first time; twice as many each time after.
+_FIRST = 8192
 
 
 class Lineup:
@@ -88,10 +91,20 @@ class Lineup:
         if count <= _ENTRIES * ranks:
             counted = torch.ones(len(score), count, dtype=torch.bool, device=rows.device)
             return self._count(rows, score, count, entries, counted, block)
-        unit = UnitRows(self.unit.embedding.index_select(0, rows))
-        scan = ScreenedScan(unit, score.amin(0), depth=ranks + 1, keep=0, block=block)
-        scan.see(0, count, entries)
-        return torch.stack([(scan.best >= own.unsqueeze(1)).count_nonzero(1) for own in score])
+        rank = torch.zeros(score.shape, dtype=torch.int64, device=rows.device)
+        left, start, size = torch.arange(len(rows), device=rows.device), 0, _FIRST
+        while start < count and len(left):
+            stop = min(start + size, count)
+            own = score[:, left]
+            floor = own.masked_fill(rank[:, left] > ranks, math.inf).amin(0)
+            unit = UnitRows(self.unit.embedding.index_select(0, rows[left]))
+            scan = ScreenedScan(unit, floor, depth=ranks + 1, keep=0, block=block)
+            scan.see(start, stop, entries)
+            rank[:, left] += torch.stack([(scan.best >= one.unsqueeze(1)).count_nonzero(1) for one in own])
+            # A probe whose mates all lie behind the last rank: no further entry changes that.
+            left = left[(rank[:, left] <= ranks).any(0)]
+            start, size = stop, 2 * size
+        return rank
 
     def _count(
         self, rows: Tensor, score: Tensor, count: int, entries: Read, counted: Tensor, block: int

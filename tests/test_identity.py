@@ -73,6 +73,13 @@ def test_other_data_is_another_run():
     assert identity(data="a") != identity(data="b")
 
 
+def test_the_same_data_in_another_place_is_the_same_run():
+    here, there = (identity("dataset=folder", f"dataset.path={path}") for path in ("/a/faces", "/b/faces"))
+    assert here == there
+    own = ("dataset.source._target_=mypackage.Faces", "+dataset.source.path=/a")
+    assert identity(*own) != identity(*own[:1], "+dataset.source.path=/b")
+
+
 def test_a_changed_recipe_is_another_run(monkeypatch):
     before = identity()
     monkeypatch.setattr("lossbench.identity.RECIPE", 10**6)

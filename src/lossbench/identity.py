@@ -27,9 +27,8 @@ def run_id(config: Mapping[str, Any], fingerprint: str) -> str:
     parts = {name: config.get(name) for name in (*PARTS, "seed")}
     # Where the teacher lies does not matter, which run it is does.
     parts["teacher"] = (config.get("teacher") or {}).get("id")
-    # Nor where the data lies: its fingerprint says what it is.
-    if _ours(config):
-        parts["dataset"] = _without_paths(config["dataset"])
+    # Nor where the data lies: the fingerprint of a source of ours says what it is.
+    parts["dataset"] = _without_path(config.get("dataset") or {})
     content = {"config": _canonical(parts), "data": fingerprint, "recipe": RECIPE}
     code = {path: _source(path) for key, path in flatten(parts) if key.endswith("_target_")}
     if foreign := {path: digest for path, digest in code.items() if digest}:
@@ -38,12 +37,11 @@ def run_id(config: Mapping[str, Any], fingerprint: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _ours(config: Mapping[str, Any]) -> bool:
-    return str(config["dataset"]["source"].get("_target_")).partition(".")[0] == "lossbench"
-
-
-def _without_paths(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    source = {key: value for key, value in dataset["source"].items() if key != "path"}
+def _without_path(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    source = dataset.get("source") or {}
+    if not str(source.get("_target_")).startswith("lossbench."):
+        return dataset
+    source = {key: value for key, value in source.items() if key != "path"}
     return {key: value for key, value in dataset.items() if key != "path"} | {"source": source}
 
 

@@ -40,6 +40,7 @@ SECTIONS = {
     "tables": "3.6.6 The printed tables",
     "miniature": "3.6.6 Table 3.1 in small, by training",
     "few_shot": "3.6.6 Classes that training never saw",
+    "limits": "3.6.6 Where it does not help",
 }
 """Module -> heading, in the order of the chapter."""
 

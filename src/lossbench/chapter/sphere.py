@@ -170,7 +170,7 @@ def _draw(work: Working, stem: str, source: Callable[[], Ten]) -> None:
     for column, loss in zip(grid.T, NAMES, strict=True):
         column[0].set_title(NAMES[loss], fontsize=10, loc="center")
         for axes, side in zip(column, (1, -1), strict=True):
-            _draw_half(axes, side, _features(source, loss, 0)[:1000], source().test.labels[:1000])
+            _draw_half(axes, side, _features(source, loss, 0)[:500], source().test.labels[:500])
     grid[0, 0].set_ylabel("front")
     grid[1, 0].set_ylabel("back")
     marks = [Line2D([], [], ls="", marker="o", ms=5, color=colour) for colour in _colours()]

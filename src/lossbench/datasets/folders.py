@@ -93,7 +93,8 @@ def check_name(path: Path | str, name: str) -> None:
 
 
 def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in name.split("/"))
+    suffix = f".{name.rpartition('.')[2].lower()}"
+    return suffix in SUFFIXES and not any(part.startswith(".") for part in name.split("/"))
 
 
 def _shared_folders(files: list[str]) -> int:

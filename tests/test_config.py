@@ -52,6 +52,7 @@ COMPANY = {
     "backbone=module": ("backbone.module._target_=torch.nn.Flatten",),
     "dataset=torch": ("dataset.train._target_=builtins.list",),
     **{f"dataset={name}": ("dataset.path=mine",) for name in ("csv", "embeddings", "folder", "insightface")},
+    **{option: ("dataset.path=mine",) for option in OPTIONS if "=full" in option},
 }
 
 

@@ -17,6 +17,14 @@ EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.y
 
 
 @pytest.fixture
+def faces(tmp_path):
+    """A training set that nobody reads: to name a run its files are looked at, not opened."""
+    for name in ("train.rec", "train.idx"):
+        (tmp_path / name).touch()
+    return f"dataset.path={tmp_path}"
+
+
+@pytest.fixture
 def call(monkeypatch, tmp_path, capfd):
     monkeypatch.chdir(tmp_path)
 
@@ -65,10 +73,10 @@ def test_a_folder_without_tables_is_refused(tmp_path):
         run(config, choices)
 
 
-def test_every_experiment_composes_into_a_run_of_its_own():
+def test_every_experiment_composes_into_a_run_of_its_own(faces):
     configs = []
     for name in EXPERIMENTS:
-        config, choices = resolved(f"experiment={name}")
+        config, choices = resolved(f"experiment={name}", *([faces] if name.startswith("full") else []))
         assert finished(config | {"run_root": "/nonexistent"}, choices) is None
         assert config not in configs
         configs.append(config)
@@ -90,3 +98,16 @@ def test_the_sweeps_that_ship_can_be_listed(call, sweep, few, jobs):
     code, out, _ = call(f"sweep={sweep}", few, "dry=true", "dataset=digits")
     assert code == 0
     assert f"0 of {jobs} jobs" in out.splitlines()[-1]
+
+
+def test_the_full_size_table_can_be_listed(call, faces):
+    code, out, _ = call("sweep=full_table_3_1", "dry=true", faces)
+    assert code == 0
+    assert "0 of 13 jobs" in out.splitlines()[-1]
+
+
+def test_the_full_size_table_without_a_path_is_one_line_a_row(call):
+    code, _, error = call("sweep=full_table_3_1", "dry=true")
+    assert code == 1
+    assert "dataset.path" in error
+    assert "Traceback" not in error

@@ -50,8 +50,8 @@ def test_every_depth_has_the_convolutions_it_is_called_by(layers):
     assert len(convolutions(net)) == layers
 
 
-@pytest.mark.parametrize("shape", [(3, 112, 96), (3, 112, 112), (1, 28, 28), (2, 33, 17), (1, 1, 1)])
-def test_images_of_any_size_become_embeddings(shape):
+@pytest.mark.parametrize("shape", [(3, 112, 96), (3, 112, 112), (1, 28, 28), (2, 33, 17), (1, 9, 9)])
+def test_images_of_many_sizes_become_embeddings(shape):
     net = spherenet(shape, layers=4, dim=7).eval()
     assert net.dim == 7
     assert net(torch.randn(2, *shape)).shape == (2, 7)
@@ -97,8 +97,8 @@ def test_initial_weights_are_those_of_the_prototxt(faces):
 
 
 def test_dropout_sets_its_share_of_the_embedding_to_zero_while_training_alone():
-    net = spherenet((1, 8, 8), layers=4, dim=2000, dropout=0.75)
-    images = torch.randn(8, 1, 8, 8)
+    net = spherenet((1, 9, 9), layers=4, dim=2000, dropout=0.75)
+    images = torch.randn(8, 1, 9, 9)
     assert (net.train()(images) == 0).float().mean().item() == pytest.approx(0.75, abs=0.02)
     assert not (net.eval()(images) == 0).any()
 
@@ -107,9 +107,10 @@ def test_dropout_sets_its_share_of_the_embedding_to_zero_while_training_alone():
     ("shape", "options", "line"),
     [
         ((6,), {}, r"backbone SphereNet needs images .* rows of shape \(6,\); use backbone=mlp"),
-        ((1, 8, 8), {"layers": 18}, "layers=18: must be one of 4, 10, 20, 36, 64"),
-        ((1, 8, 8), {"dim": 0}, "dim=0: must be a whole number >= 1"),
-        ((1, 8, 8), {"dropout": 1.0}, r"dropout=1.0: must be a number in \[0, 1\)"),
+        ((1, 8, 30), {}, "8 x 30 pixels are too few; give 9 or more each way"),
+        ((1, 9, 9), {"layers": 18}, "layers=18: must be one of 4, 10, 20, 36, 64"),
+        ((1, 9, 9), {"dim": 0}, "dim=0: must be a whole number >= 1"),
+        ((1, 9, 9), {"dropout": 1.0}, r"dropout=1.0: must be a number in \[0, 1\)"),
     ],
 )
 def test_options_out_of_range_are_refused(shape, options, line):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from lossbench.chapter import annealing, compactness, embedding, few_shot, sphere
+from lossbench.chapter import annealing, compactness, embedding, few_shot, limits, sphere
 from lossbench.chapter.claim import Missing, examine
 from lossbench.heads import CosineHead
 from lossbench.margins import additive_cosine
@@ -31,6 +31,12 @@ def test_claims_on_unseen_classes_come_out(claim):
 @pytest.mark.slow
 @every_claim(annealing)
 def test_claims_on_annealing_come_out(claim):
+    comes_out(claim)
+
+
+@pytest.mark.slow
+@every_claim(limits)
+def test_claims_on_limits_come_out(claim):
     comes_out(claim)
 
 
@@ -59,13 +65,15 @@ def test_features_that_do_not_depend_on_the_loss_are_told_of(monkeypatch):
 
 
 def test_ways_of_training_that_all_work_alike_are_told_of(monkeypatch):
-    monkeypatch.setattr(annealing, "_right", lambda way, seed: 91.0)
+    monkeypatch.setattr(annealing, "_right", lambda way, seed, normed=False: 91.0)
     assert len(fails(annealing.annealed)) == 2
     assert len(fails(annealing.ramped)) == 1
 
 
 def test_a_schedule_that_does_not_rise_is_caught(monkeypatch):
-    monkeypatch.setattr(annealing, "_right", lambda way, seed: 95.0 if "from 0" in way else 91.0)
+    monkeypatch.setattr(
+        annealing, "_right", lambda way, seed, normed=False: 95.0 if "from 0" in way else 91.0
+    )
     monkeypatch.setattr(annealing, "RAMP", lambda step, total: 0.4)
     assert "m at step 0" in fails(annealing.ramped)[0]
 
@@ -96,6 +104,18 @@ def test_a_difference_on_unseen_classes_is_told_of(monkeypatch):
 def test_a_rate_that_refuses_nobody_is_caught(monkeypatch):
     monkeypatch.setattr(few_shot, "dir_at_far", lambda curve, far: SimpleNamespace(dir=0.9))
     fails(few_shot.closed_search)
+
+
+def test_losses_that_do_not_differ_where_they_should_are_told_of(monkeypatch):
+    monkeypatch.setattr(limits, "_trained", lambda s, m, seed: 94.0)
+    monkeypatch.setattr(limits, "_neighbours", lambda name, seed: (90.0, 90.0))
+    assert len(fails(limits.too_large)) == 1
+    assert len(fails(limits.inner_products)) == 2
+
+
+def test_a_margin_that_helps_in_the_closed_set_is_told_of(monkeypatch):
+    monkeypatch.setattr(limits, "_closed", lambda name, seed: 97 + 2.5 * name.startswith("am") + 0.1 * seed)
+    assert len(fails(limits.closed_set)) == 2
 
 
 def test_a_schedule_is_followed_while_training():

@@ -14,6 +14,10 @@ WIDTHS = (64, 128, 256, 512)
 BLOCKS = {4: (0, 0, 0, 0), 10: (0, 1, 2, 0), 20: (1, 2, 4, 1), 36: (2, 4, 8, 2), 64: (3, 8, 16, 3)}
 """Residual blocks of the four stages, by number of convolutions."""
 
+# With fewer pixels a side the last stride meets a single one, of which torch 2.13 on a CPU gives bfloat16
+# gradients out of uninitialised memory.
+LEAST = 9
+
 
 class SphereNet(nn.Module):
     """Four stages of 3x3 convolutions with PReLU, then a linear layer to the embedding.
@@ -30,8 +34,13 @@ class SphereNet(nn.Module):
         super().__init__()
         if len(shape) != 3:
             raise ValueError(
-                f"backbone SphereNet needs images (channels, height, width), not rows of shape {tuple(shape)}; "
-                "use backbone=mlp or backbone=identity"
+                "backbone SphereNet needs images (channels, height, width), not rows of shape "
+                f"{tuple(shape)}; use backbone=mlp or backbone=identity"
+            )
+        if min(shape[1:]) < LEAST:
+            raise ValueError(
+                f"backbone SphereNet halves images four times, {shape[1]} x {shape[2]} pixels are too few; "
+                f"give {LEAST} or more each way, or use backbone=convnet"
             )
         if layers not in BLOCKS:
             raise ValueError(f"layers={layers}: must be one of {', '.join(map(str, BLOCKS))}")

@@ -20,7 +20,8 @@ UNSTABLE = "not reproduced here"
     "C-AM-lim-closed",
     says="Where only the best of the training classes counts, cross-entropy may do as well.",
     verdict="holds with a condition",
-    correct="On normalised features: the margin adds nothing there. Plain softmax lay about a point below both.",
+    correct="On normalised features: the margin adds nothing there. Plain softmax lay about a point below "
+    "both.",
     otherwise=UNSTABLE,
 )
 def closed_set(work: Working) -> None:
@@ -31,7 +32,7 @@ def closed_set(work: Working) -> None:
     low, high, mean = _gap(found["am-0.35"], found["normface"])
     told = f"{mean:+.2f}, 95 % {low:+.2f} to {high:+.2f}"
     work.true(
-        "AM m = 0.35 minus NormFace: within 1 point, and the interval holds 0",
+        "AM m = 0.35 minus NormFace: within 1 point, interval holds 0",
         low < 0 < high and abs(mean) < 1,
         told,
     )
@@ -61,35 +62,29 @@ def _gap(upper: list[float], lower: list[float]) -> tuple[float, float, float]:
     "C-AM-lim-sm",
     says="Too large an m stalls training, too large an s destabilises it.",
     verdict="holds with a condition",
-    correct="s = 256 costs points. m does not stall as long as it can be attained: 0.9 trains as 0.35 does for "
-    "100 classes in 64 dimensions, not in 3, where no more than about 0.07 is possible.",
+    correct="s = 256 costs points. m = 0.9 trains as well as 0.35 here, where it can be attained: 100 "
+    "classes in 64 dimensions leave room up to 1.",
     otherwise=UNSTABLE,
 )
 def too_large(work: Working) -> None:
     work.let("nets on 100 characters without batch normalisation, 300 steps, 2 seeds; right in training")
-    usual, wide, sharp = (_mean(work, s, m, 64) for s, m in ((30.0, 0.35), (30.0, 0.9), (256.0, 0.35)))
+    usual, wide, sharp = (_mean(work, s, m) for s, m in ((30.0, 0.35), (30.0, 0.9), (256.0, 0.35)))
     work.true("s = 256: more than 5 points below s = 30", sharp < usual - 5, f"{sharp:.1f} and {usual:.1f} %")
     work.true("m = 0.9: within 3 points of m = 0.35", abs(wide - usual) < 3, f"{wide:.1f} and {usual:.1f} %")
-    plain, wide = (_mean(work, 30.0, m, 3) for m in (0.05, 0.9))
-    work.true(
-        "in 3 dimensions m = 0.9: more than 5 points below m = 0.05",
-        wide < plain - 5,
-        f"{wide:.1f} and {plain:.1f} %",
-    )
 
 
-def _mean(work: Working, s: float, m: float, dim: int) -> float:
-    found = [_trained(s, m, dim, seed) for seed in range(2)]
-    work.let(f"s = {s:g}, m = {m:g}, d = {dim}: {' and '.join(f'{value:.1f}' for value in found)} %")
+def _mean(work: Working, s: float, m: float) -> float:
+    found = [_trained(s, m, seed) for seed in range(2)]
+    work.let(f"s = {s:g}, m = {m:g}: {' and '.join(f'{value:.1f}' for value in found)} %")
     return sum(found) / len(found)
 
 
 @cache
-def _trained(s: float, m: float, dim: int, seed: int) -> float:
+def _trained(s: float, m: float, seed: int) -> float:
     """Per cent of the training images that are right, without the margin."""
     given = glyphs()["train"]
-    make = partial(CosineHead, dim, IDENTITIES, margin=partial(additive_cosine, m=m), s=s)
-    net, head = train_net(make, given, seed=seed, hidden=128, dim=dim, normed=False, rate=0.01, steps=300)
+    make = partial(CosineHead, 64, IDENTITIES, margin=partial(additive_cosine, m=m), s=s)
+    net, head = train_net(make, given, seed=seed, hidden=128, dim=64, normed=False, rate=0.01, steps=300)
     with torch.no_grad():
         return 100 * (head(net(given.images)).argmax(1) == given.labels).double().mean().item()
 
@@ -98,19 +93,22 @@ def _trained(s: float, m: float, dim: int, seed: int) -> float:
     "C-AM-lim-norm",
     says="Where embeddings are not compared by cosine, the benefit of normalised training is lost.",
     verdict="holds with a condition",
-    correct="It is not AM's alone that is lost: with inner products softmax's embeddings lose as many points.",
+    correct="Not AM's alone: by inner products embeddings of softmax lose at least as many points.",
     otherwise=UNSTABLE,
 )
 def inner_products(work: Working) -> None:
     work.let("nets trained on 100 characters; nearest neighbour among 1,162 drawings of 100 others; 3 seeds")
+    lost = []
     for name in ("softmax", "am-0.35"):
         rows = torch.tensor([_neighbours(name, seed) for seed in range(3)])
         cosine, product = rows.mean(0).tolist()
+        lost.append(cosine - product)
         work.true(
             f"{name}: more than 10 points lower by inner product, every seed",
             bool((rows[:, 0] > rows[:, 1] + 10).all()),
             f"{cosine:.1f} to {product:.1f} %",
         )
+    work.true("softmax loses at least as many", lost[0] >= lost[1], f"{lost[0]:.1f} and {lost[1]:.1f}")
 
 
 def _neighbours(name: str, seed: int) -> tuple[float, float]:

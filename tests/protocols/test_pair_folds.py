@@ -56,3 +56,11 @@ def test_the_columns_in_small_are_those_of_their_protocols():
     assert "trials/dir_far_1e_2_mean" in parts["trials"].metrics
     assert parts["ladder"].metrics["ladder/cmc_1"] < parts["ladder"].metrics["ladder/cmc_1_distractors_10"]
     assert [name for name, _ in miniature(embedding, label, None, trials=2)] == ["view2", "trials"]
+
+
+def test_too_few_identities_leave_the_columns_undefined_and_say_why():
+    label = torch.arange(4).repeat_interleave(3)
+    embedding = torch.randn(12, 8, generator=torch.Generator().manual_seed(0))
+    view2 = dict(miniature(embedding, label, None))["view2"]
+    assert view2.metrics == {"view2/pair_accuracy": None}
+    assert "4 with two images of 4" in view2.details["undefined"]["view2/pair_accuracy"]

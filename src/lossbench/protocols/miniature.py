@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torch import Tensor
 
@@ -27,13 +27,28 @@ def miniature(
 
     embedding: (n, d) with label (n,), the test identities. pairs: listed pairs that the set comes with; drawn
     otherwise. view2: ``lfw`` accuracy in folds. trials: ``blufr`` over drawn trials. ladder: ``megaface`` of
-    all test images against ever more distractors, left out where the set has none.
+    all test images against ever more distractors, left out where the set has none. The first two are undefined
+    where there are too few identities to draw pairs or trials from.
     """
-    listed = draw_pairs(label, seed=seed) if pairs is None else pairs
-    yield "view2", _under("view2", lfw(embedding, *listed, fars=()))
-    yield "trials", _under("trials", blufr(embedding, label, draw_trials(label, trials=trials, seed=seed)))
+
+    def view2() -> Evaluation:
+        return lfw(embedding, *(draw_pairs(label, seed=seed) if pairs is None else pairs), fars=())
+
+    def in_trials() -> Evaluation:
+        return blufr(embedding, label, draw_trials(label, trials=trials, seed=seed))
+
+    yield "view2", _under("view2", _where_drawn(view2, "pair_accuracy"))
+    yield "trials", _under("trials", _where_drawn(in_trials, "tar_far_1e_4_mean"))
     if distractors is not None and len(distractors):
         yield "ladder", _under("ladder", megaface(embedding, label, distractors, cleaned=False))
+
+
+def _where_drawn(evaluate: Callable[[], Evaluation], metric: str) -> Evaluation:
+    """What ``evaluate`` finds; the metric undefined where there are too few identities to draw from."""
+    try:
+        return evaluate()
+    except ValueError as error:
+        return Evaluation({metric: None}, {"undefined": {metric: str(error)}}, {})
 
 
 def _under(name: str, found: Evaluation) -> Evaluation:

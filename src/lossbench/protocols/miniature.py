@@ -27,8 +27,8 @@ def miniature(
 
     embedding: (n, d) with label (n,), the test identities. pairs: listed pairs that the set comes with; drawn
     otherwise. view2: ``lfw`` accuracy in folds. trials: ``blufr`` over drawn trials. ladder: ``megaface`` of
-    all test images against ever more distractors, left out where the set has none. The first two are undefined
-    where there are too few identities to draw pairs or trials from.
+    all test images against ever more distractors, left out where the set has none. With too few
+    identities to draw pairs or trials from, the first two are undefined.
     """
 
     def view2() -> Evaluation:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import wait
@@ -99,18 +100,32 @@ def _ahead(images: EncodedImages, batches: Iterable[np.ndarray], workers: int) -
     # A fork of a process with threads, which training has, may hang.
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, spawn, _obey_parent)
+
+    def submitted(count: int) -> list[Future[np.ndarray]]:
+        return [pool.submit(_decoded, images.path, some, images.pixels) for some in islice(jobs, count)]
+
     try:
-        ahead: deque[Future[np.ndarray]] = deque()
-        while True:
-            ahead.extend(
-                pool.submit(_decoded, images.path, offsets, images.pixels)
-                for offsets in islice(jobs, 2 * workers - len(ahead))
-            )
-            if not ahead:
-                return
-            yield ahead.popleft().result()
+        with _deaf():  # the first jobs start the processes
+            ahead = deque(submitted(2 * workers))
+        while ahead:
+            batch = ahead.popleft().result()
+            ahead.extend(submitted(1))
+            yield batch
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C from their first moment; for so long, so does this one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _decoded(path: Path, offsets: np.ndarray, pixels: Pixels) -> np.ndarray:

@@ -108,9 +108,8 @@ def _ahead(images: EncodedImages, batches: Iterable[np.ndarray], workers: int) -
         with _deaf():  # the first jobs start the processes
             ahead = deque(submitted(2 * workers))
         while ahead:
-            batch = ahead.popleft().result()
+            yield ahead.popleft().result()
             ahead.extend(submitted(1))
-            yield batch
     finally:
         pool.shutdown(cancel_futures=True)
 

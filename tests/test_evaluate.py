@@ -430,3 +430,20 @@ def test_rates_are_also_given_by_identity(files):
         shares += [np.mean(pairs >= threshold - 1e-6)] if len(pairs) else []
     assert record.metrics["test/macro/tar_far_1e_1"] == pytest.approx(np.mean(shares), abs=1e-3)
     assert record.metrics["test/macro/tar_far_1e_1"] != record.metrics["test/tar_far_1e_1"]
+
+
+def test_files_that_no_evaluation_wrote_are_left_alone(files, capsys):
+    mine = files / "out" / "figures" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert call(files) == 1
+    assert "was not written by an evaluation" in capsys.readouterr().err
+    assert mine.read_text() == "mine"
+
+
+def test_another_name_or_figures_asked_for_later_are_not_passed_over(files):
+    call(files, "--no-figures")
+    assert not (files / "out" / "figures").exists()
+    call(files, "--name", "mine")
+    assert (files / "out" / "figures").exists()
+    assert read_record(files / "out").details["head"] == "mine"

@@ -151,7 +151,12 @@ def _words(path: Path) -> np.ndarray:
 def _text(path: Path, labels: np.ndarray) -> np.ndarray:
     kind = labels.dtype.kind
     if kind == "S":
-        return np.char.decode(labels, "utf-8", "replace")
+        try:
+            labels, kind = np.char.decode(labels, "utf-8"), "U"
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: labels are bytes that are no UTF-8 ({error})") from error
+    if kind == "U" and (labels == "").any():
+        raise ValueError(f"{path}: label {(labels == '').argmax()} is empty; every row needs an identity")
     if kind not in "iuU":
         raise ValueError(
             f"{path}: labels are {labels.dtype}; give integers or text (float32 merges identities)"

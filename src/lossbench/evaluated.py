@@ -49,11 +49,15 @@ def evaluate_files(
     identity = _digest(config, given, other, strangers)
     if (request.out / RESULT).exists() and not request.force:
         before = read_record(request.out)
-        if before.id == identity:
+        if before.id != identity:
+            raise ConfigError(
+                f"{request.out}: holds the result of something else; choose another --out, or --force"
+            )
+        drawn = (request.out / _FIGURES).exists() or not request.figures
+        if drawn and before.details.get("head") == _names(request)["head"]:
             return before, True
-        raise ConfigError(
-            f"{request.out}: holds the result of something else; choose another --out, or --force"
-        )
+    elif not request.force and (foreign := _foreign(request.out)):
+        raise ConfigError(f"{foreign}: was not written by an evaluation; choose another --out, or --force")
     with _written_at_once(request.out) as place:
         found = _evaluate(request, given, strangers, tell)
         facts = given.facts()
@@ -74,6 +78,11 @@ def evaluate_files(
         )
         _write(place, request, found, given, record, tell)
     return record, False
+
+
+def _foreign(out: Path) -> Path | None:
+    """What an evaluation would write over although no result says that it is one's own."""
+    return next((out / name for name in (CURVES, _HARDEST, _FIGURES) if (out / name).exists()), None)
 
 
 def _write(
@@ -137,6 +146,7 @@ def _cautions(
     }
     if "lfw" in request.protocols:  # labels are names of images
         counts.pop("identities with one row")
+        counts["rows that equal a row of another label"] = facts["shared"], "images there twice?"
     if strangers is not None:
         known = strangers.digests[np.isin(strangers.digests, given.digests)]
         zero = int((strangers.digests == 0).sum())

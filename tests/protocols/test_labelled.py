@@ -124,8 +124,8 @@ def test_a_clearly_better_system_is_told_so_after_holm():
 
 def test_a_p_value_counts_replicates_on_the_rarer_side():
     values = torch.tensor([-1.0, *[1.0] * 18, 0.0])
-    assert module._p_value(values) == pytest.approx(2 * 2 / 20)
-    assert module._p_value(torch.ones(20)) == pytest.approx(1 / 21)
+    assert module._p_value(values) == pytest.approx(2 * 3 / 21)
+    assert module._p_value(torch.ones(20)) == pytest.approx(2 / 21)
 
 
 def test_differences_of_two_losses_that_are_alike_are_rarely_resolved():

@@ -25,6 +25,16 @@ def test_no_identity_is_in_two_folds():
     assert people[0] | people[1] == set(range(7))
 
 
+@pytest.mark.parametrize(("several", "single"), [(11, 9), (15, 5), (19, 9), (10, 10), (20, 0)])
+def test_impostor_pairs_are_of_two_people_however_few_there_are(several, single):
+    label = torch.cat([torch.arange(several).repeat_interleave(2), several + torch.arange(single)])
+    drawn = draw_pairs(label, folds=10, each=40)
+    one, other = label[drawn.pairs].unbind(1)
+    assert torch.equal(one == other, drawn.same)
+    people = [set(label[drawn.pairs[drawn.fold == fold]].flatten().tolist()) for fold in range(10)]
+    assert sum(map(len, people)) == len(set.union(*people))
+
+
 def test_every_pair_of_images_of_an_identity_is_drawn():
     drawn = draw_pairs(torch.arange(12) // 3, folds=2, each=200)
     found = {frozenset(pair) for pair in drawn.pairs[drawn.same].tolist()}

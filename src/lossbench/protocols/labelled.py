@@ -119,7 +119,7 @@ def difference(one: Labelled, other: Labelled) -> dict[str, dict[str, float]]:
 
 def _p_value(values: Tensor) -> float:
     sides = int((values <= 0).sum()), int((values >= 0).sum())
-    return min(1.0, max(2 * min(sides) / len(values), 1 / (len(values) + 1)))
+    return min(1.0, 2 * (min(sides) + 1) / (len(values) + 1))
 
 
 def _affordable(found: Evaluation, fars: Sequence[float]) -> tuple[dict[str, float], dict[str, str]]:

@@ -165,4 +165,5 @@ def _copies(probe: Tensor, best: Sequence[Tensor]) -> int:
     unit = UnitRows(probe)
     rows = torch.arange(len(probe), device=probe.device).split(4096)
     itself = torch.cat([paired_cosine(unit.take(part), unit.take(part)) for part in rows])
-    return int((best[-1][:, 0] >= itself).sum())
+    # A zero row scores 0 with everything, itself too.
+    return int(((best[-1][:, 0] >= itself) & (itself > 0)).sum())

@@ -49,14 +49,10 @@ def draw_pairs(label: Tensor, *, folds: int = 10, each: int = 300, seed: int = 0
         own = mated[torch.randint(len(mated), (each,), generator=generator)]
         first, second = _two(images[own], generator)
         pairs.append(torch.stack([starts[own] + first, starts[own] + second], dim=1))
-        people = torch.cat([mated, dealt[1][fold::folds]])
-        one, other = _two(torch.full((each,), len(people)), generator)
-        sides = [
-            starts[person]
-            + (torch.rand(each, generator=generator, dtype=torch.float64) * images[person]).long()
-            for person in (people[one], people[other])
-        ]
-        pairs.append(torch.stack(sides, dim=1))
+        # Those with mates come first in either list, so the fold's mated are among them.
+        people = torch.cat(dealt)[fold::folds]
+        sides = [people[side] for side in _two(torch.full((each,), len(people)), generator)]
+        pairs.append(torch.stack([_any(starts[who], images[who], generator) for who in sides], dim=1))
     same = torch.tensor([True, False]).repeat_interleave(each).repeat(folds)
     return PairFolds(by_identity[torch.cat(pairs)], same, torch.arange(folds).repeat_interleave(2 * each))
 

@@ -93,5 +93,5 @@ def cautions(points: Mapping[str, Mapping[str, Any]]) -> list[str]:
             low, high = point["far_interval"]
             span = f"from {low:.1g} to {high:.1g}" if accepted else f"up to {high:.1g}"
             told = f"rests on {expected:.1f} false accepts, {accepted} seen"
-            lines.append(f"{name}: {told}: the FAR itself may be {span} (95 %)")
+            lines.append(f"{name}: {told}: the FAR itself may be {span} (95 %, wider where pairs share images)")
     return lines

@@ -13,14 +13,29 @@ from lossbench.report.style import house_style
 
 VERDICTS = (
     *("holds", "holds with a condition", "overstated", "conflict", "slip", "wrong", "note"),
-    *("reproduced", "not resolved", "contradicted"),
+    *("reproduced", "not reproduced here", "not resolved", "contradicted"),
 )
-"""overstated: true under a condition that the text leaves out. conflict: two places disagree. slip: typing or
-label, the idea is right. wrong: false as written. note: no mistake, a caution. The last three: orderings of
-trained runs, decided by their differences."""
+"""The last four: outcomes of trainings. What each means: MEANINGS."""
 
 NOT_CONFIRMED = "not confirmed"
 NOT_RUN = "not run"
+
+MEANINGS = {
+    "holds": "as written",
+    "holds with a condition": "in the case the text has in mind; the condition is named",
+    "overstated": "true under a condition that the text leaves out",
+    "conflict": "two places of the chapter disagree",
+    "slip": "typing or label, the idea is right",
+    "wrong": "false as written",
+    "note": "no mistake, a caution",
+    "reproduced": "a training shows it, beyond its chance where an interval or p is given",
+    "not reproduced here": "our trainings or data do not show it, which does not refute it",
+    "not resolved": "the differences are within chance",
+    "contradicted": "a training shows the opposite, beyond chance",
+    NOT_CONFIRMED: "our check did not come out, whatever the text says",
+    NOT_RUN: "the data or the runs it needs are not there",
+}
+"""Verdict -> what it means, for the reader."""
 
 
 class Missing(Exception):  # noqa: N818
@@ -32,7 +47,7 @@ class Working:
     """A check being carried out: its steps as a student would write them down, its figures and its pages.
 
     expected, measured: cells of the table, one entry for each ``number`` or ``true`` that is no mere step.
-    pages: stem -> Markdown of a page of its own. verdict: where trained runs decide it.
+    pages: stem -> Markdown of a page of its own. verdict: where trained runs or a criterion decide it.
     """
 
     steps: list[str] = field(default_factory=list)
@@ -66,7 +81,7 @@ class Working:
     def numbers(
         self, what: str, measured: Sequence[float], expected: Sequence[float], *, within: float = 1e-4
     ) -> None:
-        """Compare a row of numbers."""
+        """Compare a row of numbers, each to ``within``."""
         pairs = zip(measured, expected, strict=True)
         right = all(abs(one - other) <= within for one, other in pairs)
         found, wanted = (", ".join(f"{value + 0.0:.5g}" for value in row) for row in (measured, expected))
@@ -81,6 +96,17 @@ class Working:
             self.expected.append(what)
             self.measured.append(measured or ("yes" if condition else "no"))
 
+    def criterion(self, what: str, met: bool, measured: str = "") -> None:
+        """State what was to come out, declared before the measurement: it decides the verdict.
+
+        All met: "reproduced"; else "not reproduced here".
+        """
+        self.let(f"criterion: {what}: {measured}: {'met' if met else 'not met'}")
+        self.expected.append(f"criterion: {what}")
+        self.measured.append(f"{'met' if met else 'not met'}: {measured}")
+        if not met or not self.verdict:
+            self.verdict = "reproduced" if met else "not reproduced here"
+
     def figure(self, stem: str, width: float = 6.4, height: float = 4.0) -> Figure:
         """Return a figure to draw on; it is written as ``stem``."""
         with house_style():
@@ -94,8 +120,9 @@ class Working:
 
 
 def _loose(within: float, expected: Sequence[float]) -> str:
-    """A tolerance that a reader should know of: more than 2 in 1000."""
-    return f" ± {within:.2g}" if within > 0.002 * max(map(abs, expected), default=0.0) > 0 else ""
+    """A tolerance that a reader should know of: more than 2 in 1000 of the least number, a 0 apart."""
+    least = min((abs(value) for value in expected if value), default=0.05)
+    return f" ± {within:.2g}" if within > 0.002 * least else ""
 
 
 @dataclass(frozen=True)

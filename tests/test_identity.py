@@ -121,6 +121,16 @@ def test_editing_a_part_from_elsewhere_makes_another_run(tmp_path, monkeypatch):
     assert run_id(config, "data") != first
 
 
+def test_editing_a_part_in_a_list_of_parts_makes_another_run(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    step = {"_target_": "myaugment.turn", "_partial_": True}
+    parts = {"dataset": {"augment": {"_target_": "lossbench.augment.compose", "steps": [step]}}, "seed": 0}
+    (tmp_path / "myaugment.py").write_text("turn = 1")
+    before = run_id(parts, DATA)
+    (tmp_path / "myaugment.py").write_text("turn = 2")
+    assert run_id(parts, DATA) != before
+
+
 def test_the_teacher_counts_by_what_it_is_and_not_by_where_it_lies():
     def identity(folder, teacher):
         return run_id({"seed": 0, "teacher": {"folder": folder, "id": teacher}}, "data")

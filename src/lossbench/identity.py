@@ -6,11 +6,11 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lossbench.config import PARTS, flatten, knobs, part_name
+from lossbench.config import PARTS, knobs, part_name
 
 _OURS = ("lossbench", "torch")
 
@@ -30,19 +30,35 @@ def run_id(config: Mapping[str, Any], fingerprint: str) -> str:
     # Nor where the data lies: the fingerprint of a source of ours says what it is.
     parts["dataset"] = _without_path(config.get("dataset") or {})
     content = {"config": _canonical(parts), "data": fingerprint, "recipe": RECIPE}
-    code = {path: _source(path) for key, path in flatten(parts) if key.endswith("_target_")}
+    code = {path: _source(path) for path in _targets(parts)}
     if foreign := {path: digest for path, digest in code.items() if digest}:
         content["code"] = foreign
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+_PLACES = {"CsvList": {"root"}, "Embeddings": {"labels", "split"}}
+"""Options that say where files lie, beside ``path``, of sources that know them by their contents."""
+
+
 def _without_path(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     source = dataset.get("source") or {}
-    if not str(source.get("_target_")).startswith("lossbench."):
+    module, _, name = str(source.get("_target_")).rpartition(".")
+    if module.partition(".")[0] != "lossbench":
         return dataset
-    source = {key: value for key, value in source.items() if key != "path"}
-    return {key: value for key, value in dataset.items() if key != "path"} | {"source": source}
+    places = {"path"} | _PLACES.get(name, set())
+    source = {key: value for key, value in source.items() if key not in places}
+    return {key: value for key, value in dataset.items() if key not in places} | {"source": source}
+
+
+def _targets(node: Any) -> Iterator[str]:
+    """What every part, and every part of a part, is made of."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from [value] if key == "_target_" and isinstance(value, str) else _targets(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _targets(value)
 
 
 def _source(target: str) -> str | None:

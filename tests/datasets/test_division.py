@@ -284,6 +284,19 @@ def test_an_identity_prescribed_for_two_open_roles_is_refused():
     assert line.startswith("1 identities are prescribed for val and for test but not for train, e.g. p000")
 
 
+def test_those_without_a_role_are_drawn_before_those_who_are_to_train():
+    given = ["train"] * 12 + [""] * 12
+    found = by_identity(collection([3] * 8, given=given), test_identities=2, val_identities=1, val_images=0)
+    drawn = {row[:4] for role in ("test_open", "val_open") for row in found[role]}
+    assert drawn < {f"p{i:03}" for i in range(4, 8)}
+    assert {row[:4] for row in found["train"]} >= {f"p{i:03}" for i in range(4)}
+
+
+def test_a_set_whose_test_shows_who_trains_is_called_a_closed_set():
+    line = faulty(collection([4] * 6, given=["train", "train", "train", "test"] * 6))
+    assert "closed set; take ByImage" in line
+
+
 def test_a_role_nobody_knows_is_refused():
     assert faulty(collection([2] * 9, given=["probe"] * 18)).startswith("given=probe: ")
 

@@ -278,3 +278,39 @@ def test_all_of_lfw_is_found_in_its_archive():
     found = source(path, height=8, width=8, channels=1).collect()
     assert (len(found), len(found.names)) == (13233, 5749)
     assert sum(np.bincount(found.labels) >= 2) == 1680
+
+
+def test_files_of_equal_sizes_and_times_are_told_apart_by_their_contents(tmp_path):
+    prints = []
+    for colour in ("red", "blue"):
+        file = tmp_path / colour / "faces" / "anna" / "1.bmp"
+        file.parent.mkdir(parents=True)
+        Image.new("RGB", (9, 9), colour).save(file)
+        os.utime(file, (0, 0))
+        prints.append(source(tmp_path / colour / "faces").fingerprint())
+    assert prints[0] != prints[1]
+
+
+def test_a_damaged_member_of_a_zip_is_one_broken_image(tmp_path):
+    path = tmp_path / "faces.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for person in "ab":
+            for number in range(3):
+                buffer = io.BytesIO()
+                Image.new("RGB", (9, 9), (50 * number, 0, ord(person))).save(buffer, "BMP")
+                archive.writestr(f"{person}/{number}.bmp", buffer.getvalue())
+    data = bytearray(path.read_bytes())
+    data[data.index(b"BM") + 60] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"1 of 6 images are broken: a/0\.bmp"):
+        source(path).collect()
+    assert len(source(path, skip_broken=True).collect()) == 5
+
+
+def test_roles_beside_other_folders_are_no_identities(tmp_path):
+    for name in ("train/a", "test/b", "junk/c", "more/d"):
+        file = tmp_path / "faces" / name / "1.png"
+        file.parent.mkdir(parents=True)
+        Image.new("L", (9, 9)).save(file)
+    with pytest.raises(ValueError, match="beside its folders train and test stands junk"):
+        source(tmp_path / "faces").collect()

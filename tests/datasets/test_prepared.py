@@ -220,3 +220,19 @@ def test_facts_tell_what_is_stored(own):
     assert facts["sha256"] == found.sha256
     assert set(facts["sizes"]) == {"images.npy", "labels.npy", "names.npy", "origin.npy", "pixels.npy"}
     assert facts["facts"] == {"passed_over": 3}
+
+
+@pytest.mark.parametrize("left_out", [(), (2, 5)])
+def test_labels_changed_behind_our_back_are_found_and_made_again(own, caplog, left_out):
+    first = prepared.prepared("faces", KEY, lambda: plan(left_out))
+    (folder,) = (path for path in own.iterdir() if path.is_dir())
+    prepared.prepared("faces", KEY, never)
+    file = folder / "labels.npy"
+    data = bytearray(file.read_bytes())
+    data[-8 * len(first.images) :] = bytes(8 * len(first.images))
+    file.chmod(0o644)
+    file.write_bytes(data)
+    check_rows(
+        prepared.prepared("faces", KEY, lambda: plan(left_out)), [r for r in range(7) if r not in left_out]
+    )
+    assert "do not match its sha256" in caplog.text

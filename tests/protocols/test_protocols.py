@@ -116,7 +116,8 @@ def test_a_rate_that_few_false_accepts_decide_comes_with_a_caution():
     # Nobody resembles anybody else: the rule of three, on both sides of 95 %.
     apart = verification(torch.eye(30)[torch.arange(60) % 30], torch.arange(60) % 30, fars=(1e-3,))
     assert apart.details["cautions"] == [
-        "tar_far_1e_3: rests on 1.7 false accepts, 0 seen: the FAR itself may be up to 0.002 (95 %, wider where pairs share images)"
+        "tar_far_1e_3: rests on 1.7 false accepts, 0 seen: "
+        "the FAR itself may be up to 0.002 (95 %, wider where pairs share images)"
     ]
 
 

@@ -217,6 +217,18 @@ def test_headers_that_promise_gigabytes_cost_nothing(tmp_path):
     assert "a is damaged" in refusal(written(tmp_path, data))
 
 
+@pytest.mark.parametrize("size", [-1, -512])
+def test_negative_sizes_are_refused(tmp_path, size):
+    whole = bytearray(tar_bytes({"a/1.png": b"one", "b/2.png": b"two"}))
+    at = whole.index(b"b/2.png")
+    header = whole[at : at + 512]
+    header[124:136] = size.to_bytes(12, "big", signed=True)  # base 256, as GNU tar writes large ones
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    whole[at : at + 512] = header
+    assert "a size of" in refusal(written(tmp_path, bytes(whole)))
+
+
 def test_encrypted_and_exotic_zips_are_refused(tmp_path):
     data = bytearray(zip_bytes({"a": b"secret"}))
     for signature, at in ((b"PK\1\2", 8), (b"PK\3\4", 6)):

@@ -143,7 +143,7 @@ class Decoded:
     broken: dict[int, str] = field(default_factory=dict)
 
 
-def decode_all(encoded: Iterable[tuple[int, bytes]], pixels: Pixels) -> Iterator[Decoded]:
+def decode_all(encoded: Iterable[tuple[int, bytes | ValueError]], pixels: Pixels) -> Iterator[Decoded]:
     """Decode (row, contents) of files, with one thread a core; memory holds a few chunks at a time."""
     threads = cores()
     chunks = _chunks(iter(encoded), pixels)
@@ -161,10 +161,12 @@ def decode_all(encoded: Iterable[tuple[int, bytes]], pixels: Pixels) -> Iterator
         pool.shutdown(cancel_futures=True)
 
 
-def _decoded(chunk: list[tuple[int, bytes]], pixels: Pixels) -> Decoded:
+def _decoded(chunk: list[tuple[int, bytes | ValueError]], pixels: Pixels) -> Decoded:
     found = Decoded()
     for row, data in chunk:
         try:
+            if isinstance(data, ValueError):
+                raise data
             found.images.append(pixels.decode(data))
             found.rows.append(row)
         except ValueError as error:
@@ -172,11 +174,14 @@ def _decoded(chunk: list[tuple[int, bytes]], pixels: Pixels) -> Decoded:
     return found
 
 
-def _chunks(encoded: Iterator[tuple[int, bytes]], pixels: Pixels) -> Iterator[list[tuple[int, bytes]]]:
+def _chunks(
+    encoded: Iterator[tuple[int, bytes | ValueError]], pixels: Pixels
+) -> Iterator[list[tuple[int, bytes | ValueError]]]:
     chunk, held = [], 0
     for row, data in encoded:
         chunk.append((row, data))
-        held += max(len(data), pixels.height * pixels.width * pixels.channels)
+        size = 0 if isinstance(data, ValueError) else len(data)
+        held += max(size, pixels.height * pixels.width * pixels.channels)
         if held >= _CHUNK:
             yield chunk
             chunk, held = [], 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -13,6 +14,8 @@ from lossbench.datasets.dataset import CLOSED, Dataset
 from lossbench.datasets.duplicates import copies, duplicate_facts, image_numbers
 from lossbench.datasets.roles import divided, places
 from lossbench.validate import check_range
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,16 @@ class ByIdentity:
         of_identity = self._identities(collection, given, ~left_out)
         role = np.where(left_out, "", of_identity[collection.labels])
         self._hold_out(collection, given, role)
+        # Nobody trains on an image that is tested under another name: which name is right cannot be known.
+        tested = np.isin(role, ("val_open", "test_open"))
+        known = np.isin(role, CLOSED) & np.isin(images, images[tested])
+        role[known] = ""
         facts = duplicate_facts(collection, name, images, left_out, role)
+        if known.any():
+            facts["left_out_of_training"] = int(known.sum())
+            logger.warning(
+                "%s: %d training rows show an image of test_open or val_open: left out", name, known.sum()
+            )
         return divided(collection, name, role, open_set=True, facts=facts)
 
     def _identities(self, collection: Collection, given: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -74,12 +86,19 @@ class ByIdentity:
             ["train", "test_open", "val_open", "train", "distractors"],
             "",
         )
-        free = np.flatnonzero((role == "train") & ~val & ~test & (counts >= self.least_images))
+        free = (role == "train") & ~val & ~test & (counts >= self.least_images)
+        if (free & ~train).any():  # whom the set lets choose, before those it says train
+            free &= ~train
+        free = np.flatnonzero(free)
         drawn = sorted(free, key=lambda label: _hash(self.split_seed, collection.names[label]))
         tested = 0 if "test_open" in role else _number(self.test_identities, len(free))
         validated = 0 if "val_open" in role else _number(self.val_identities, len(free))
         role[drawn[:tested]] = "test_open"
         role[drawn[tested : tested + validated]] = "val_open"
+        if test.any() and not len(free) and "test_open" not in role:
+            raise ValueError(
+                "every identity prescribed for test trains, too: that is a closed set; take ByImage as division"
+            )
         if tested + validated > len(free) or (role == "train").sum() < 2:
             raise ValueError(
                 f"val_identities={self.val_identities}, test_identities={self.test_identities}: of "
@@ -160,6 +179,9 @@ class ByImage:
         validated = np.minimum(np.rint(val_fraction * count), count - 1 - tested)
         role[rows[place < tested + validated]] = "val"
         role[rows[place < tested]] = "test"
+        for one, asked in (("val", val_fraction), ("test", test_fraction)):
+            if asked and one not in role:
+                logger.warning("%s_fraction=%s: no class has images enough for one: no %s", one, asked, one)
 
 
 def _given(collection: Collection) -> np.ndarray:

@@ -17,7 +17,7 @@ from lossbench.datasets.decoding import Pixels, decode_all
 from lossbench.datasets.folders import Found
 from lossbench.datasets.options import digest_of
 from lossbench.datasets.prepared import Block, Plan, prepared
-from lossbench.readers.archives import read_files
+from lossbench.readers.archives import each_file
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class ImageFiles(ABC):
     def _blocks(self, found: Found, facts: dict[str, Any]) -> Iterator[Block]:
         """Decoded images; those that are broken go to ``facts``."""
         rows = {name: row for row, name in enumerate(found.files)}
-        encoded = ((rows[name], data) for name, data in read_files(found.root, found.files))
+        encoded = ((rows[name], data) for name, data in each_file(found.root, found.files))
         for decoded in decode_all(encoded, self._pixels):
             facts["broken"] |= {found.origin[row]: reason for row, reason in decoded.broken.items()}
             yield decoded.rows, decoded.images

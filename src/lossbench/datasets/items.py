@@ -145,7 +145,10 @@ def _encoded(image: Any) -> bytes:
     """Return an image as a file, so that it goes the way of all others; TIFF keeps every mode as it is."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(_bytes(image))
     buffer = io.BytesIO()
-    ImageOps.exif_transpose(picture).save(buffer, "TIFF")
+    upright = ImageOps.exif_transpose(picture)
+    if "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+    upright.save(buffer, "TIFF", compression="raw")
     return buffer.getvalue()
 
 

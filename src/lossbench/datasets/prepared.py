@@ -95,8 +95,11 @@ def _open(folder: Path, *, report: bool = False) -> Prepared | None:
             if (folder / name).stat().st_size != size:
                 raise ValueError(f"{name} has not its {size} bytes")
         columns = {Path(name).stem: np.load(folder / name, mmap_mode="r") for name in known["sizes"]}
-        images, names = columns.pop("images"), tuple(columns.pop("names").tolist())
-        return Prepared(images, columns, names, known["facts"], known["sha256"])
+        images, names = columns.pop("images"), columns.pop("names")
+        known_rows = {"pixels": columns["pixels"], "labels": columns["labels"], "names": names}
+        if digest(known_rows) != known["sha256"]:
+            raise ValueError("labels or names do not match its sha256")
+        return Prepared(images, columns, tuple(names.tolist()), known["facts"], known["sha256"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         if report:
             logger.warning("%s is damaged (%s): preparing it again", folder, one_line(error))
@@ -134,8 +137,8 @@ def _store(folder: Path, plan: Plan) -> Prepared:
         images = np.load(partial / _IMAGES, mmap_mode="r+")
         made = _described(images, pixels, plan)
         if len(made.images) < len(images):
-            np.save(partial / "kept.npy", made.images)
-            (partial / "kept.npy").replace(partial / _IMAGES)
+            images.flush()
+            _shortened(partial / _IMAGES, made.images)
         _write_rest(partial, made)
         shutil.rmtree(folder, ignore_errors=True)  # a damaged one
         partial.replace(folder)
@@ -143,6 +146,14 @@ def _store(folder: Path, plan: Plan) -> Prepared:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return _open(folder) or made
+
+
+def _shortened(path: Path, kept: np.ndarray) -> None:
+    """Let the file end after ``kept``, its first rows: numpy's header has room for any smaller number."""
+    with path.open("r+b") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": kept.shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + kept.size)
 
 
 def _sweep(cache: Path) -> None:
@@ -218,7 +229,7 @@ def _described(images: np.ndarray, pixels: np.ndarray, plan: Plan) -> Prepared:
             images[to] = images[source]
         images, columns = images[: len(kept)], {name: column[kept] for name, column in columns.items()}
         present, columns["labels"] = np.unique(columns["labels"], return_inverse=True)
-        names = names[present]
+        names = np.array(names[present].tolist(), dtype=np.str_)  # as wide as they are read again
     sha256 = digest({"pixels": columns["pixels"], "labels": columns["labels"], "names": names})
     return Prepared(images, columns, tuple(names.tolist()), plan.facts, sha256)
 

@@ -93,5 +93,6 @@ def cautions(points: Mapping[str, Mapping[str, Any]]) -> list[str]:
             low, high = point["far_interval"]
             span = f"from {low:.1g} to {high:.1g}" if accepted else f"up to {high:.1g}"
             told = f"rests on {expected:.1f} false accepts, {accepted} seen"
-            lines.append(f"{name}: {told}: the FAR itself may be {span} (95 %, wider where pairs share images)")
+            bound = f"the FAR itself may be {span} (95 %, wider where pairs share images)"
+            lines.append(f"{name}: {told}: {bound}")
     return lines

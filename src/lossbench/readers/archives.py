@@ -47,16 +47,35 @@ def read_files(path: Path, names: Iterable[str], *, largest: int = MOST_BYTES) -
     Raises:
         ValueError: in one line, for a file that is damaged, missing or has over ``largest`` bytes.
     """
+    for name, data in each_file(path, names, largest=largest):
+        if isinstance(data, ValueError):
+            raise data
+        yield name, data
+
+
+def each_file(
+    path: Path, names: Iterable[str], *, largest: int = MOST_BYTES
+) -> Iterator[tuple[str, bytes | ValueError]]:
+    """As ``read_files``, with the error in place of the contents of one file that cannot be read."""
     if path.is_dir():
-        yield from ((name, _read(path, name, largest)) for name in names)
+        for name in names:
+            try:
+                yield name, _read(path, name, largest)
+            except ValueError as error:
+                yield name, error
         return
     wanted = set(names)
     found = [(name, place) for name, place in _members_of(path) if name in wanted and place is not None]
     if missing := wanted.difference(name for name, _ in found):
         raise ValueError(f"{path}: {min(missing)} is not there")
+    read = []
     for name, place in found:
-        _check_size(path, name, place.size, largest)
-    yield from unpacked(path, sorted(found, key=lambda item: item[1].at))
+        try:
+            _check_size(path, name, place.size, largest)
+            read.append((name, place))
+        except ValueError as error:
+            yield name, error
+    yield from unpacked(path, sorted(read, key=lambda item: item[1].at))
 
 
 def _walk(folder: Path) -> Iterator[str]:

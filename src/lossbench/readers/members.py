@@ -60,13 +60,17 @@ def members(path: Path, *unchanged: int) -> tuple[Member, ...]:
             return tuple(_tar_members(path, stream))
 
 
-def unpacked(path: Path, files: list[tuple[str, Place]]) -> Iterator[tuple[str, bytes]]:
+def unpacked(path: Path, files: list[tuple[str, Place]]) -> Iterator[tuple[str, bytes | ValueError]]:
     """Name and contents of each of ``files``, which stand in the order of their places."""
     with _told(path):
         if _is_zip(path):
             with zipfile.ZipFile(path) as archive:
                 entries = {info.header_offset: info for info in archive.infolist()}
-                yield from ((name, _unzipped(path, archive, entries[at], name)) for name, (at, _) in files)
+                for name, (at, _) in files:
+                    try:
+                        yield name, _unzipped(path, archive, entries[at], name)
+                    except RefusedError as error:
+                        yield name, error
         else:
             with _uncompressed(path) as stream:
                 for name, place in files:
@@ -157,6 +161,8 @@ class _Header(tarfile.TarInfo):
 def _tar_members(path: Path, stream: _Forwards) -> Iterator[Member]:
     with tarfile.TarFile(fileobj=stream, tarinfo=_Header) as archive:  # type: ignore[arg-type]
         while (info := archive.next()) is not None:
+            if info.size < 0:
+                raise RefusedError(f"{path}: byte {info.offset}: a size of {info.size} bytes")
             archive.members.clear()  # type: ignore[attr-defined]  # a kilobyte each
             if info.isreg() and not info.issparse():
                 yield _checked(path, info.name), Place(info.offset_data, info.size)

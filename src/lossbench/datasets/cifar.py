@@ -105,6 +105,10 @@ class Cifar10(Cifar):
     meta = "batches.meta"
     others = ("cifar10_jpg.tar.gz", "CIFAR-10-images-master.zip", "CIFAR-10-images")
 
+    def place(self) -> Path | None:
+        given = None if self.path is None else Path(self.path).expanduser()
+        return given if given is not None and (given / "train").is_dir() else super().place()
+
     @property
     def name(self) -> str:
         return "cifar10" if self._jpegs() is None else "cifar10-jpeg"

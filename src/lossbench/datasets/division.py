@@ -97,7 +97,7 @@ class ByIdentity:
         role[drawn[tested : tested + validated]] = "val_open"
         if test.any() and not len(free) and "test_open" not in role:
             raise ValueError(
-                "every identity prescribed for test trains, too: that is a closed set; take ByImage as division"
+                "every identity prescribed for test trains, too: that is a closed set; take ByImage"
             )
         if tested + validated > len(free) or (role == "train").sum() < 2:
             raise ValueError(

@@ -93,12 +93,13 @@ def test_embeddings_that_do_not_depend_on_the_margin_are_told_of(monkeypatch, na
     fails(getattr(compactness, name))
 
 
-def test_a_difference_on_unseen_classes_is_told_of(monkeypatch):
-    level = {"softmax": 0.1, "normface": 0.2, "am-0.35": 0.3}
-    monkeypatch.setattr(few_shot, "_tasks", lambda name, seed: [100 * level[name] + seed * level[name]] * 4)
-    monkeypatch.setattr(few_shot, "_scatter", lambda name, seed: (level[name] * (1 + 0.01 * seed),) * 2)
-    assert len(fails(few_shot.reuse)) == 4
-    assert len(fails(few_shot.threshold)) == 2
+@pytest.mark.parametrize(("gain", "verdict"), [(0.1, "reproduced"), (-0.1, "contradicted")])
+def test_a_difference_on_unseen_classes_is_told_by_its_sign(monkeypatch, gain, verdict):
+    level = {"softmax": 0.5, "normface": 0.5, "am-0.35": 0.5 + gain}
+    monkeypatch.setattr(few_shot, "_tasks", lambda name, seed: [100 * level[name] * (1 + 0.01 * seed)] * 4)
+    monkeypatch.setattr(few_shot, "_scatter", lambda name, seed: ((1 + 0.01 * seed) / level[name],) * 2)
+    assert examine(few_shot.reuse).verdict == verdict
+    assert examine(few_shot.threshold).verdict == verdict
 
 
 def test_a_rate_that_refuses_nobody_is_caught(monkeypatch):
@@ -108,14 +109,36 @@ def test_a_rate_that_refuses_nobody_is_caught(monkeypatch):
 
 def test_losses_that_do_not_differ_where_they_should_are_told_of(monkeypatch):
     monkeypatch.setattr(limits, "_trained", lambda s, m, seed: 94.0)
-    monkeypatch.setattr(limits, "_neighbours", lambda name, seed: (90.0, 90.0))
     assert len(fails(limits.too_large)) == 1
-    assert len(fails(limits.inner_products)) == 2
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"), [(3.0, "contradicted"), (-3.0, "reproduced"), (0.0, "not resolved")]
+)
+def test_what_is_lost_by_inner_products_is_told_by_its_sign(monkeypatch, gain, verdict):
+    def neighbours(name, seed):
+        chance = (-1) ** seed * (0.5 if name == "softmax" else 0.2)
+        return 90 + chance, 75 + chance + gain * (name != "softmax")
+
+    monkeypatch.setattr(limits, "_neighbours", neighbours)
+    assert examine(limits.inner_products).verdict == verdict
+
+
+def test_a_difference_by_cosine_is_told_of(monkeypatch):
+    monkeypatch.setattr(
+        limits, "_neighbours", lambda name, seed: (90 + (name != "softmax") * (5 + seed / 10), 75.0)
+    )
+    assert "by cosine" in fails(limits.inner_products)[0]
 
 
 def test_a_margin_that_helps_in_the_closed_set_is_told_of(monkeypatch):
     monkeypatch.setattr(limits, "_closed", lambda name, seed: 97 + 2.5 * name.startswith("am") + 0.1 * seed)
-    assert len(fails(limits.closed_set)) == 2
+    assert len(fails(limits.closed_set)) == 1
+
+
+def test_a_closed_set_where_all_are_level_reproduces_the_claim(monkeypatch):
+    monkeypatch.setattr(limits, "_closed", lambda name, seed: 97 + 0.1 * (-1) ** seed * name.startswith("am"))
+    assert examine(limits.closed_set).verdict == "reproduced"
 
 
 def test_a_schedule_is_followed_while_training():

@@ -11,7 +11,17 @@ import torch
 
 from lossbench import chapter
 from lossbench.chapter import __main__ as command
-from lossbench.chapter.claim import NOT_CONFIRMED, NOT_RUN, VERDICTS, Claim, Missing, Working, claim, examine
+from lossbench.chapter.claim import (
+    MEANINGS,
+    NOT_CONFIRMED,
+    NOT_RUN,
+    VERDICTS,
+    Claim,
+    Missing,
+    Working,
+    claim,
+    examine,
+)
 from lossbench.chapter.pages import page, working, write_pages
 
 FACTS = {"torch": "2.9", "cpu": "a test's machine", "commit": "abc1234"}
@@ -76,6 +86,26 @@ def test_measured_verdicts_stand_only_when_nothing_failed():
     assert examine(made(measured_and_off)).verdict == NOT_CONFIRMED
 
 
+@pytest.mark.parametrize(
+    ("met", "verdict"),
+    [
+        ([True], "reproduced"),
+        ([True, True], "reproduced"),
+        ([False, True], "not reproduced here"),
+        ([True, False], "not reproduced here"),
+    ],
+)
+def test_criteria_decide_and_are_shown_whatever_comes_out(met, verdict):
+    def check(work):
+        for one in met:
+            work.criterion("it falls", one, "3 to 2")
+
+    found = examine(made(check, "note", "Three."))
+    assert (found.verdict, found.as_expected, found.remark) == (verdict, True, "Three.")
+    assert found.work.expected == ["criterion: it falls"] * len(met)
+    assert found.work.measured == [f"{'met' if one else 'not met'}: 3 to 2" for one in met]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -2.0, 2.1])
 def test_only_the_number_itself_is_the_number(value):
     work = Working()
@@ -100,7 +130,11 @@ def test_the_table_tells_of_a_loose_tolerance():
     work.numbers("near", [2.05, 0.0], [2.0, 0.0], within=0.1)
     work.number("close", 2.0, 2.0)
     work.number("nothing", 0.0, 0.0)
-    assert work.expected == ["near = 2 ± 0.1", "near = 2, 0 ± 0.1", "close = 2", "nothing = 0"]
+    work.numbers("a small one among large ones", [212.1, 0.2121], [212.1, 0.2121], within=0.05)
+    assert work.expected == [
+        *("near = 2 ± 0.1", "near = 2, 0 ± 0.1", "close = 2", "nothing = 0"),
+        "a small one among large ones = 212.1, 0.2121 ± 0.05",
+    ]
 
 
 def test_a_tolerance_that_zero_would_pass_is_refused():
@@ -186,7 +220,8 @@ def every():
 
 def test_the_page_counts_verdicts_and_shows_each_claim_under_its_heading():
     text = page(every(), FACTS)
-    assert "4 claims: 1 holds, 1 wrong, 1 not confirmed, 1 not run." in text
+    assert "2 claims (C-, D-): 1 holds, 1 not run." in text
+    assert "2 errata (X-: sentences that gave cause for doubt): 1 wrong, 1 not confirmed." in text
     first, second = text.split("## One")[1].split("## Two")
     assert "| C-1 | Two is two \\| always. | two = 2 | 2 | **holds** |" in first
     assert "| X-1 | Two is two \\| always. | two = 2 | 2 | **wrong**: Three. |" in first
@@ -194,6 +229,13 @@ def test_the_page_counts_verdicts_and_shows_each_claim_under_its_heading():
     assert "**not confirmed**: two = 3, not 2 |" in second
     assert "**not run**: no table: put it into shared/ |" in second
     assert "torch 2.9 on a test's machine, commit abc1234" in text
+
+
+def test_the_page_says_what_every_verdict_means():
+    text = page(every(), FACTS)
+    assert set(MEANINGS) == {*VERDICTS, NOT_CONFIRMED, NOT_RUN}
+    for verdict, meaning in MEANINGS.items():
+        assert f"- *{verdict}*: {meaning}\n" in text
 
 
 def test_every_row_of_the_page_has_five_cells():
@@ -273,7 +315,9 @@ def test_the_command_writes_the_page_and_tells_what_was_not_run(known, capsys, t
     assert "C-2: not run: no table: put it into shared/" in out
     assert "3 claims in " in out
     assert str(tmp_path / "claims.md") in out
-    assert "3 claims: 1 holds, 1 wrong, 1 not run." in (tmp_path / "claims.md").read_text(encoding="utf-8")
+    text = (tmp_path / "claims.md").read_text(encoding="utf-8")
+    assert "2 claims (C-, D-): 1 holds, 1 not run." in text
+    assert "1 errata (X-: sentences that gave cause for doubt): 1 wrong." in text
 
 
 def test_the_command_fails_where_a_claim_is_not_confirmed(known, capsys, tmp_path):

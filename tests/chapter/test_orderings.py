@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from lossbench.chapter import miniature
-from lossbench.chapter.claim import NOT_RUN, Missing, examine
-from lossbench.chapter.orderings import CONTRADICTED, NOT_RESOLVED, REPRODUCED, committed, orderings
+from lossbench.chapter.claim import NOT_RUN, Missing, Working, examine
+from lossbench.chapter.orderings import CONTRADICTED, NOT_RESOLVED, REPRODUCED, committed, decide, orderings
 from lossbench.chapter.printed import printed
 
 
@@ -47,16 +47,46 @@ def test_a_larger_family_asks_for_more():
 
 
 def test_only_seeds_that_both_rows_have_are_paired():
-    known = {"one": {0: {"a": 1.0}, 1: {"a": 2.0}, 7: {"a": 100.0}}, "other": {0: {"a": 0.0}, 1: {"a": 0.5}}}
+    known = runs(one=[1.0, 2.0, 3.0], other=[0.0, 0.5, 1.0])
+    known["one"][7] = {"a": 100.0}
     (found,) = orderings(known, [("one", "other")], ["a"])
-    assert (found.seeds, found.mean) == (2, 1.25)
-    with pytest.raises(Missing, match="1 seeds"):
-        orderings({"one": known["one"], "other": {0: {"a": 0.0}}}, [("one", "other")], ["a"])
+    assert (found.seeds, found.mean) == (3, 1.5)
+    del known["other"][2]
+    with pytest.raises(Missing, match="have 2 seeds with a in common: three are needed"):
+        orderings(known, [("one", "other")], ["a"])
 
 
 def test_equal_rows_are_not_resolved():
-    (found,) = orderings(runs(one=[1.0, 1.0], other=[1.0, 1.0]), [("one", "other")], ["a"])
+    (found,) = orderings(runs(one=[1.0] * 3, other=[1.0] * 3), [("one", "other")], ["a"])
     assert (found.p, found.verdict) == (1.0, NOT_RESOLVED)
+
+
+@pytest.mark.parametrize("gaps", [[0.5, 0.5, 0.5], [0.1 + 0.2, 0.3, 0.3]])
+def test_gaps_without_a_spread_are_not_resolved(gaps):
+    (found,) = orderings(runs(one=gaps, other=[0.0] * 3), [("one", "other")], ["a"])
+    assert (found.p, found.verdict) == (1.0, NOT_RESOLVED)
+
+
+UP, DOWN, NOISE = [1.0, 1.1, 0.9], [-1.0, -1.1, -0.9], [1.0, -1.0, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict"),
+    [
+        ([UP, UP], REPRODUCED),
+        ([UP, NOISE], NOT_RESOLVED),
+        ([UP, DOWN], CONTRADICTED),
+        ([NOISE, DOWN], CONTRADICTED),
+        ([[1.0, 1.5, 0.7]], REPRODUCED),
+        ([[1.0, 1.5, 0.7]] * 2, NOT_RESOLVED),  # p = 0.045 each: Holm doubles it
+    ],
+)
+def test_differences_decide_together_by_sign_and_holms_p(rows, verdict):
+    work = Working()
+    decide(work, {f"{place}": row for place, row in enumerate(rows)})
+    assert work.verdict == verdict
+    assert len(work.expected) == len(work.measured) == len(rows)
+    assert work.failed == []
 
 
 def test_the_printed_rows_have_the_names_of_the_experiments():
@@ -87,6 +117,9 @@ def test_a_table_in_the_printed_order_is_reproduced(table):
     assert found.verdict.startswith(REPRODUCED)
     page = found.work.pages["table_3_1_glyphs"]
     assert "| Softmax |  | 3 | 97.08 / 30.0" in page
+    assert "| 45.26* / " in page
+    assert "| 72.47 / " in page  # seen in a source
+    assert "\\* quoted from memory" in page
     assert page.count(f"| {REPRODUCED} |") == 20
     assert len([line for line in page.splitlines() if line.startswith("| AM-Softmax")]) == 8
 

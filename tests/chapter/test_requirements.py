@@ -49,6 +49,11 @@ def test_a_loss_that_is_not_convex_is_caught(monkeypatch, power):
     assert any("convex in W" in told for told in fails(requirements.desirable))
 
 
+def test_a_hinge_that_far_errors_rule_is_caught(monkeypatch):
+    with_loss(monkeypatch, "hinge", requirements.LOSSES["squared hinge"])
+    assert any("right beside outliers" in told for told in fails(requirements.desirable))
+
+
 def test_the_largest_excess_of_a_parabola_is_none_and_of_its_opposite_is_some():
     def parabola(z, y):
         return z.square().sum(1)

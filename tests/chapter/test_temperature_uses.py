@@ -27,12 +27,12 @@ def test_students_that_learn_nothing_from_the_teacher_are_told_of(monkeypatch):
 
 
 def test_embeddings_that_do_not_depend_on_tau_are_told_of(monkeypatch):
-    monkeypatch.setattr(temperature_uses, "_embedded", lambda tau: [-2.0, 0.5, 90.0])
+    monkeypatch.setattr(temperature_uses, "_embedded", lambda tau, rate: [-2.0, 0.5, 90.0])
     assert len(fails(temperature_uses.contrastive)) == 3
 
 
 def test_an_info_nce_of_another_temperature_is_caught(monkeypatch):
     loss = temperature_uses.info_nce_loss
     monkeypatch.setattr(temperature_uses, "info_nce_loss", lambda x, y, *, tau: loss(x, y, tau=2 * tau))
-    monkeypatch.setattr(temperature_uses, "_embedded", lambda tau: [-2.0, 0.5, 90.0])
+    monkeypatch.setattr(temperature_uses, "_embedded", lambda tau, rate: [-2.0, 0.5, 90.0])
     assert any("share of the nearest" in told for told in fails(temperature_uses.contrastive))

@@ -28,7 +28,7 @@ MEANINGS = {
     "slip": "typing or label, the idea is right",
     "wrong": "false as written",
     "note": "no mistake, a caution",
-    "reproduced": "a training shows it, beyond its chance where an interval or p is given",
+    "reproduced": "a training shows it, beyond chance where an interval or p is given",
     "not reproduced here": "our trainings or data do not show it, which does not refute it",
     "not resolved": "the differences are within chance",
     "contradicted": "a training shows the opposite, beyond chance",
@@ -120,8 +120,8 @@ class Working:
 
 
 def _loose(within: float, expected: Sequence[float]) -> str:
-    """A tolerance that a reader should know of: more than 2 in 1000 of the least number, a 0 apart."""
-    least = min((abs(value) for value in expected if value), default=0.05)
+    """A tolerance that a reader should know of: more than 2 in 1000 of the least number, 0 taken as 0.1."""
+    least = min((abs(value) or 0.1 for value in expected), default=0.1)
     return f" ± {within:.2g}" if within > 0.002 * least else ""
 
 

@@ -22,8 +22,8 @@ MARGINS = {"normface": 0.0, "am-0.2": 0.2, "am-0.35": 0.35, "am-0.5": 0.5}
 @claim(
     "C-AM-motiv",
     says="Softmax makes classes separable, not compact; margins make them compact and set them apart.",
-    verdict="holds with a condition",
-    correct="Apart more than compact: with AM the nearest other class moves away, while the cosine to the "
+    verdict="not reproduced here",
+    correct="Apart, not more compact: with AM the nearest other class moves away, while the cosine to the "
     "own centre hardly changes. Normalisation alone (NormFace) does not beat softmax here.",
     otherwise="not reproduced here",
 )
@@ -34,8 +34,12 @@ def compact(work: Working) -> None:
     )
     found = {name: _over_seeds(_centres, name) for name in ("softmax", "normface", "am-0.35")}
     for name, rows in found.items():
-        own, other = rows.mean(0).tolist()
-        work.let(f"{name}: own {own:.3f}, other {other:.3f}, lead {own - other:.3f}")
+        near, far = rows.mean(0).tolist()
+        work.let(f"{name}: own {near:.3f}, other {far:.3f}, lead {near - far:.3f}")
+    own, other = ([rows[:, place].mean().item() for rows in found.values()] for place in (0, 1))
+    rises, falls = own[0] < own[1] < own[2], other[0] > other[1] > other[2]
+    work.criterion("own centre: cosine rises: softmax, NormFace, AM", rises, _three(own))
+    work.criterion("nearest other centre: cosine falls: softmax, NormFace, AM", falls, _three(other))
     soft, normed, am = (rows[:, 0] - rows[:, 1] for rows in found.values())
     work.true(
         "AM m = 0.35 leads by more than softmax, every seed", _all_above(am, soft + 0.05), _told(soft, am)
@@ -73,16 +77,20 @@ def _all_above(one: Tensor, other: Tensor) -> bool:
     return bool((one > other).all())
 
 
+def _three(values: list[float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in values)
+
+
 def _told(*rows: Tensor) -> str:
     return " and ".join(f"{row.mean():.3f}" for row in rows)
 
 
 @claim(
     "C-AM-uniform",
-    says="Every sample keeps cos theta_y > cos theta_j + m against all other classes.",
-    verdict="overstated",
-    correct="The loss asks for it and training comes closer; it is no condition that holds of itself. The "
-    "share of samples that lead by a given gap rises with m, the share that lead by their own m falls.",
+    says="AM asks every sample for cos theta_y > cos theta_j + m against all other classes.",
+    verdict="note",
+    correct="It asks, and training comes closer; not every sample gets there. The share of samples that lead "
+    "by a given gap rises with m, the share that lead by their own m falls.",
     otherwise="not reproduced here",
 )
 def uniform(work: Working) -> None:

@@ -98,8 +98,8 @@ def sensitivity(work: Working) -> None:
 @claim(
     "C-3.6.5-scale",
     says="Scaling the scores changes cross-entropy but not the hinge.",
-    verdict="holds with a condition",
-    correct="The hinge stays only at 0 and for a factor of at least 1: X-02 has the other cases.",
+    verdict="overstated",
+    correct="The hinge stays only at 0 and for a factor of at least 1: see X-02 for the other cases.",
 )
 def scaling(work: Working) -> None:
     work.let("[10, -2, 3] times c, label 0: log(1 + exp(-12 c) + exp(-7 c))")

@@ -93,8 +93,8 @@ def _draw_bounds(work: Working) -> None:
     "C-AM-s",
     says="s rescales the scores for numerical stability and control of gradients.",
     verdict="note",
-    correct="And without it nothing is learned: cosines at s = 1 cannot bring the loss of ten classes "
-    "below 1.377, of 10,572 below 8.266. A mean p of 0.9 needs s >= 3.96 and 11.46.",
+    correct="And reach: at s = 1 the loss of ten classes cannot fall below 1.377 (10,572 classes: 8.266), "
+    "nor p rise above 0.25, even where every class is right. A mean p of 0.9 needs s >= 3.96 and 11.46.",
 )
 def floor(work: Working) -> None:
     work.let("best cosines 1 and -1/(C-1): L >= log(1 + (C-1) exp(-s C/(C-1)))")

@@ -60,7 +60,7 @@ def rotation(work: Working) -> None:
     "are controlled (Figure 3.22).",
     verdict="wrong",
     correct="The other way round for the gradient on the feature: without, it is at most 2 max ‖w‖ at "
-    "every norm; with, it grows as 1/‖x‖ when the norm falls.",
+    "every norm; with, it grows as 1/‖x‖ when the norm falls (see X-04).",
 )
 def norms(work: Working) -> None:
     work.let("ten orthonormal prototypes; the feature halfway between its own and a wrong one")

@@ -156,7 +156,8 @@ def squared(work: Working) -> None:
     "C-3.6.4-unique",
     says="A W of zero loss is not the only one, 2W has zero loss too; regularisation picks one.",
     verdict="holds with a condition",
-    correct="With a factor of at least 1 and the bias scaled along (X-06).",
+    correct="With a factor of at least 1 and the bias scaled along: see X-06, overstated as a rule for any "
+    "scaling.",
 )
 def unique(work: Working) -> None:
     centres = torch.tensor([[3.0, 0], [-1.5, 2.6], [-1.5, -2.6]], dtype=torch.float64)

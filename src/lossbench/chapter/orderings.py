@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from scipy.special import stdtr
 
-from lossbench.chapter.claim import Missing
+from lossbench.chapter.claim import Missing, Working
 from lossbench.intervals import holm, mean_interval
 from lossbench.report.export import read_runs
 
@@ -58,7 +58,7 @@ def orderings(runs: Runs, pairs: Sequence[tuple[str, str]], metrics: Sequence[st
     """Each declared ``(upper, lower)`` pair of rows on each metric, all of them one family for Holm.
 
     reproduced: the upper row is higher and p < 0.05; contradicted: it is lower and p < 0.05.
-    Raises Missing where a row has not two seeds in common with the other.
+    Raises Missing where a row has not three seeds in common with the other.
     """
     family = [(upper, lower, metric) for metric in metrics for upper, lower in pairs]
     gaps = [_gaps(runs, *one) for one in family]
@@ -69,23 +69,47 @@ def orderings(runs: Runs, pairs: Sequence[tuple[str, str]], metrics: Sequence[st
 def _gaps(runs: Runs, upper: str, lower: str, metric: str) -> list[float]:
     above, below = runs.get(upper, {}), runs.get(lower, {})
     seeds = [seed for seed in sorted(above) if metric in above[seed] and metric in below.get(seed, {})]
-    if len(seeds) < 2:
-        raise Missing(f"{upper} and {lower} have {len(seeds)} seeds with {metric} in common: two are needed")
+    if len(seeds) < 3:
+        raise Missing(
+            f"{upper} and {lower} have {len(seeds)} seeds with {metric} in common: three are needed"
+        )
     return [above[seed][metric] - below[seed][metric] for seed in seeds]
 
 
 def _p_value(gaps: Sequence[float]) -> float:
-    """Two-sided p of the paired t test."""
-    spread = statistics.stdev(gaps)
-    if spread == 0:
-        return 1.0 if gaps[0] == 0 else 0.0
-    t = abs(statistics.fmean(gaps)) / (spread / math.sqrt(len(gaps)))
+    """Two-sided p of the paired t test; 1 where all gaps are equal, as then chance cannot be told."""
+    spread, mean = statistics.stdev(gaps), abs(statistics.fmean(gaps))
+    if spread <= 1e-9 * mean:
+        return 1.0
+    t = mean / (spread / math.sqrt(len(gaps)))
     return 2 * float(stdtr(len(gaps) - 1, -t))
 
 
 def _difference(upper: str, lower: str, metric: str, gaps: Sequence[float], p: float) -> Difference:
     mean, above = statistics.fmean(gaps), sum(gap > 0 for gap in gaps)
-    verdict = NOT_RESOLVED
-    if p < 0.05:
-        verdict = REPRODUCED if mean > 0 else CONTRADICTED
+    verdict = _verdict(mean, p)
     return Difference(upper, lower, metric, mean, *mean_interval(gaps), p, above, len(gaps), verdict)
+
+
+def _verdict(mean: float, p: float) -> str:
+    if p >= 0.05:
+        return NOT_RESOLVED
+    return REPRODUCED if mean > 0 else CONTRADICTED
+
+
+def decide(work: Working, gaps: Mapping[str, Sequence[float]]) -> None:
+    """Let paired differences, one family for Holm, give the verdict of a claim that each is above 0.
+
+    reproduced: all are, with p < 0.05; contradicted: one is below, with p < 0.05; else not resolved.
+    """
+    adjusted = holm([_p_value(each) for each in gaps.values()])
+    verdicts = set()
+    for (what, each), p in zip(gaps.items(), adjusted, strict=True):
+        (low, high), mean = mean_interval(each), statistics.fmean(each)
+        told = f"{mean:+.3g}, 95 % {low:+.3g} to {high:+.3g}, Holm p {p:.2g}"
+        work.let(f"{what}: {told}")
+        work.expected.append(f"{what}: above 0")
+        work.measured.append(told)
+        verdicts.add(_verdict(mean, p))
+    none_below = NOT_RESOLVED if NOT_RESOLVED in verdicts else REPRODUCED
+    work.verdict = CONTRADICTED if CONTRADICTED in verdicts else none_below

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lossbench.chapter.claim import VERDICTS, Finding
+from lossbench.chapter.claim import MEANINGS, Finding
 from lossbench.report.style import save
 
 
@@ -48,16 +48,22 @@ def write_drawn(folder: Path, findings: Sequence[Finding]) -> list[Path]:
 def page(found: Mapping[str, Sequence[Finding]], facts: Mapping[str, object]) -> str:
     """All findings as Markdown: the verdicts counted, then a table for each section with its figures."""
     every = [finding for findings in found.values() for finding in findings]
-    counted = Counter(finding.verdict for finding in every)
-    order = [*VERDICTS, *sorted(set(counted) - set(VERDICTS))]
+    errata = [finding for finding in every if finding.claim.id.startswith("X-")]
+    claims = [finding for finding in every if finding not in errata]
     lines = [
         "# What the chapter claims, and what we measured",
         "",
-        f"{len(every)} claims: " + ", ".join(f"{counted[v]} {v}" for v in order if counted[v]) + ".",
-        "A verdict is given only where every number of its check came out as expected, to within 0.2 % "
-        "or what ± says. *overstated*: true "
-        "under a condition that the text leaves out; *conflict*: two places of the chapter disagree; *slip*: "
-        "typing or label, the idea is right; *wrong*: false as written; *note*: no mistake, a caution.",
+        _counted(claims, "claims (C-, D-)"),
+        "",
+        _counted(errata, "errata (X-: sentences that gave cause for doubt)"),
+        "",
+        "A verdict is given only where every number of its check came out as expected: to within 0.2 % (0: "
+        "to 0.0002), or what ± says. For trainings the limits were set after a first run: they guard the "
+        "result, they did not predict it. Where a criterion is shown, it was written down before.",
+        "",
+        *(f"- *{verdict}*: {meaning}" for verdict, meaning in MEANINGS.items()),
+        "",
+        "*in k of n*: so many of a claim's orderings of rows; its page or working shows each.",
         "",
         f"`python -m lossbench.chapter ID` shows the working of one. {_machine(facts)}",
         "",
@@ -69,6 +75,13 @@ def page(found: Mapping[str, Sequence[Finding]], facts: Mapping[str, object]) ->
         pages = [stem for one in findings for stem in one.work.pages]
         lines += [line for stem in pages for line in (f"[{stem}]({stem}.md)", "")]
     return "\n".join(lines)
+
+
+def _counted(findings: Sequence[Finding], what: str) -> str:
+    found = Counter(finding.verdict for finding in findings)
+    order = [*MEANINGS, *sorted(set(found) - set(MEANINGS))]
+    told = ", ".join(f"{found[verdict]} {verdict}" for verdict in order if found[verdict])
+    return f"{len(findings)} {what}" + (f": {told}." if told else ".")
 
 
 def _table(findings: Sequence[Finding]) -> list[str]:

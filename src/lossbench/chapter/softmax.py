@@ -44,8 +44,8 @@ def _naive(*scores: float) -> float:
 @claim(
     "C-3.6.3-rel",
     says="A large score makes its probability close to 1 and the others small.",
-    verdict="holds with a condition",
-    correct="Large beside the other scores: p does not change when a constant is added to all of them.",
+    verdict="overstated",
+    correct="Large beside the other scores: p does not change when a constant is added to all (see X-32).",
 )
 def relative(work: Working) -> None:
     for lead in (0, 1, 5, 10):

@@ -71,7 +71,8 @@ def _student(loss: partial[Tensor], lr: float, x: Tensor, y: Tensor) -> tuple[fl
     "C-3.6.3-calib",
     says="A temperature fitted on validation data brings probabilities closer to how often they are right.",
     verdict="holds with a condition",
-    correct="Where the model is too sure throughout. Ranking and accuracy never change.",
+    correct="Where one factor fits all scores, as in a model that is too sure of all. Ranking and accuracy "
+    "never change.",
     otherwise="not reproduced here",
 )
 def calibrated(work: Working) -> None:
@@ -120,14 +121,15 @@ def _before_and_after(seed: int) -> tuple[float, ...]:
 
 
 TAUS = (0.02, 0.1, 0.5, 1.0)
+RATES = (0.005, 0.02, 0.1, 0.3)
 
 
 @claim(
     "C-3.6.3-nce",
     says="In contrastive losses a small tau separates embeddings more, a large one smooths.",
     verdict="holds with a condition",
-    correct="Down to a point: at 0.02 the nearest negative alone is pushed and the training fails; "
-    "neighbours are best at a tau in between.",
+    correct="From tau = 1 down to 0.1. At 0.02, where the nearest negative alone is pushed, embeddings "
+    "spread less again, at each of four rates.",
     otherwise="not reproduced here",
 )
 def contrastive(work: Working) -> None:
@@ -135,12 +137,18 @@ def contrastive(work: Working) -> None:
     push = [_share_of_nearest(tau) for tau in (0.05, 0.2, 1.0)]
     work.numbers("share of the nearest at tau 0.05, 0.2, 1", push, [0.99966, 0.87226, 0.48149])
     work.let("64-64-8 on 100 digits in two noisy views, no labels, 120 steps, means over 2 seeds, 359 others")
-    found = {tau: _embedded(tau) for tau in TAUS}
-    for tau, (uniformity, own, hit) in found.items():
+    work.let("of each tau the best of four rates by its neighbours, which are too close to rank:")
+    found, even = {}, {}
+    for tau in TAUS:
+        tried = {rate: _embedded(tau, rate) for rate in RATES}
+        best = max(tried, key=lambda rate: tried[rate][2])
+        found[tau], even[tau] = tried[best], min(values[0] for values in tried.values())
+        uniformity, own, hit = tried[best]
         work.let(
-            f"tau {tau:g}: uniformity {uniformity:.2f}, cosine in a class {own:.2f}, neighbours {hit:.1f} %"
+            f"tau {tau:g}, rate {best:g}: uniformity {uniformity:.2f}, cosine in a class {own:.2f}, "
+            f"neighbours {hit:.1f} %"
         )
-    spread, alike, hits = zip(*found.values(), strict=True)
+    spread, alike, _ = zip(*found.values(), strict=True)
     told = "{:.2f}, {:.2f}, {:.2f}"
     work.true(
         "more even at 0.1 than at 0.5 than at 1", spread[1] < spread[2] < spread[3], told.format(*spread[1:])
@@ -150,9 +158,9 @@ def contrastive(work: Working) -> None:
         alike[3] > alike[1] + 0.05,
         f"{alike[3]:.2f}, {alike[1]:.2f}",
     )
-    work.true("hardly spread at 0.02", spread[0] > spread[1] + 0.5, f"{spread[0]:.2f}")
-    told = "{:.1f}, {:.1f}, {:.1f}, {:.1f} %".format(*hits)
-    work.true("nearest neighbours right, tau 0.02 to 1: best at 0.1", max(hits) == hits[1], told)
+    work.true(
+        "less even at 0.02 than at 0.1, whatever the rate", even[0.02] > spread[1] + 0.5, f"{even[0.02]:.2f}"
+    )
 
 
 def _share_of_nearest(tau: float) -> float:
@@ -167,7 +175,7 @@ def _share_of_nearest(tau: float) -> float:
     return float(slopes[0] / slopes.sum())
 
 
-def _embedded(tau: float) -> list[float]:
+def _embedded(tau: float, rate: float) -> list[float]:
     """Uniformity (log mean exp(-2 distance²)), mean cosine in a class, right neighbours in per cent."""
     images = digits()["train"][0][:100].repeat(2, 1)
     pair = torch.arange(100).repeat(2)
@@ -180,8 +188,7 @@ def _embedded(tau: float) -> list[float]:
             views = images + 0.25 * torch.randn(images.shape, generator=noise)
             return info_nce_loss(model(views), pair, tau=tau).mean()
 
-        # The slope goes with 1 / tau: the steps are made alike.
-        descend(list(model.parameters()), cost, lr=tau, steps=120)
+        descend(list(model.parameters()), cost, lr=rate, steps=120)
         unit = F.normalize(model(test).detach())
         cosine = (unit @ unit.T).fill_diagonal_(-2)
         others = cosine[cosine > -2]

@@ -65,9 +65,10 @@ def ten_templates(work: Working) -> None:
 @claim(
     "C-3.3.2-bias",
     says="Templates of plane and ship are blue, the car's is red, the horse has two heads.",
-    verdict="holds with a condition",
-    correct="The car's is magenta: it lacks green, and blue outweighs red. A template shows how "
-    "a class differs from nine others, not its colours. Two-headed are all that face both ways: every class.",
+    verdict="not reproduced here",
+    correct="As for the car; plane and ship are blue. The car's is magenta: it lacks green, and blue "
+    "outweighs red, though red cars are more than blue ones. A template shows how a class differs "
+    "from nine others, not its colours. Two-headed are all that face both ways: every class.",
     otherwise="not reproduced here",
 )
 def colours(work: Working) -> None:
@@ -79,7 +80,7 @@ def colours(work: Working) -> None:
         most = rgb[[PLANE, SHIP]].argmax(1).tolist()
         work.numbers(f"{name}, plane and ship: largest of 0 red, 1 green, 2 blue", most, [2, 2])
         red, green, blue = rgb[CAR].tolist()
-        work.true(f"{name}, car: blue above red above green", blue > red > green, _told(rgb[CAR]))
+        work.criterion(f"{name}, car: red is largest", red > max(green, blue), _told(rgb[CAR]))
     images, labels = photographs()[:2]
     cars = images[labels == CAR]
     red, blue = _mostly(cars, 0), _mostly(cars, 2)

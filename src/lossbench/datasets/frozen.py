@@ -12,7 +12,7 @@ from lossbench.datasets.cache import digest
 from lossbench.datasets.collection import Collection
 from lossbench.datasets.dataset import CLOSED, Dataset
 from lossbench.datasets.folders import content_key
-from lossbench.datasets.options import digest_of
+from lossbench.datasets.options import divided_fingerprint
 from lossbench.embeddings import read
 from lossbench.readers.list_files import text_lines
 
@@ -37,13 +37,12 @@ class Embeddings:
     def fingerprint(self) -> str:
         """Follows names, sizes and times of the files."""
         files = [_file(path) for path in (self.path, self.labels, self.split) if path is not None]
-        return digest_of(
+        return divided_fingerprint(
+            self.division,
             source="Embeddings",
             format=FORMAT,
             content=[content_key(file.parent, [file.name]) for file in files],
             given=(self.labels is not None, self.split is not None),
-            division=type(self.division).__name__,
-            options=vars(self.division),
         )
 
     def load(self) -> Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ from lossbench.datasets.collection import Collection
 from lossbench.datasets.dataset import Dataset
 from lossbench.datasets.decoding import Pixels, decode_all
 from lossbench.datasets.folders import Found
-from lossbench.datasets.options import digest_of
-from lossbench.datasets.prepared import Block, Plan, prepared
+from lossbench.datasets.options import digest_of, divided_fingerprint
+from lossbench.datasets.prepared import Block, Plan, Prepared, prepared
 from lossbench.readers.archives import each_file
 
 logger = logging.getLogger(__name__)
@@ -61,9 +61,7 @@ class ImageFiles(ABC):
         return Path(self.path).expanduser()
 
     def fingerprint(self) -> str:
-        return digest_of(
-            images=self._key(), division=type(self.division).__name__, options=vars(self.division)
-        )
+        return divided_fingerprint(self.division, images=self._key())
 
     def collect(self) -> Collection:
         """All images and who they show, decoded once and for all.
@@ -71,13 +69,19 @@ class ImageFiles(ABC):
         Raises:
             ValueError: in one line, for files that are missing or broken, and for one identity alone.
         """
+        return self._stored().collection()
+
+    def load(self) -> Dataset:
+        stored = self._stored()
+        dataset = self._pixels.told(self.division(stored.collection(), self._name()))
+        counts = {"broken": len(stored.facts["broken"]), "passed_over": stored.facts["passed_over"]}
+        return replace(dataset, facts={**dataset.facts, **{key: n for key, n in counts.items() if n}})
+
+    def _stored(self) -> Prepared:
         stored = prepared(self._name(), self._key(), self._plan)
         if stored.facts["broken"] and not self.skip_broken:
             raise ValueError(f"{self._told(stored.facts)}; dataset.source.skip_broken=true leaves them out")
-        return stored.collection()
-
-    def load(self) -> Dataset:
-        return self._pixels.told(self.division(self.collect(), self._name()))
+        return stored
 
     @property
     def _pixels(self) -> Pixels:

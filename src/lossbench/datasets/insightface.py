@@ -16,7 +16,7 @@ from lossbench.datasets.collection import Collection
 from lossbench.datasets.dataset import Dataset
 from lossbench.datasets.decoding import Pixels, decode_all
 from lossbench.datasets.folders import content_key
-from lossbench.datasets.options import digest_of
+from lossbench.datasets.options import digest_of, divided_fingerprint
 from lossbench.datasets.prepared import Block, Plan, prepared
 from lossbench.datasets.streaming import EncodedImages
 from lossbench.readers import RecordFile
@@ -54,11 +54,10 @@ class InsightFace:
 
     def fingerprint(self) -> str:
         """Follows names, sizes and times of the files."""
-        return digest_of(
+        return divided_fingerprint(
+            self.division,
             images=self._key(),
             decoded_limit=self.decoded_limit,
-            division=type(self.division).__name__,
-            options=vars(self.division),
         )
 
     def load(self) -> Dataset:

@@ -19,3 +19,8 @@ def digest_of(**facts: object) -> str:
 def generated_fingerprint(source: object, revision: int, options: Mapping[str, object]) -> str:
     """Identity of a set that its class, a hand-raised revision and its options determine."""
     return digest_of(source=type(source).__name__, revision=revision, options=dict(options))
+
+
+def divided_fingerprint(division: object, **facts: object) -> str:
+    """Identity of a set of files: what decides its rows, and the division that gives them roles."""
+    return digest_of(**facts, division=type(division).__name__, options=vars(division))

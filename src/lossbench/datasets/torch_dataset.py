@@ -13,7 +13,7 @@ from lossbench.datasets.collection import Collection
 from lossbench.datasets.dataset import Dataset
 from lossbench.datasets.decoding import Pixels, decode_all
 from lossbench.datasets.items import Items, Labels
-from lossbench.datasets.options import digest_of
+from lossbench.datasets.options import digest_of, divided_fingerprint
 from lossbench.datasets.prepared import Block, Plan, prepared
 from lossbench.validate import check_range
 
@@ -64,8 +64,9 @@ class TorchDataset:
 
         A change of other items is not seen: that is what ``revision`` is for.
         """
-        return digest_of(
-            images=self._key(), division=type(self.division).__name__, options=vars(self.division)
+        return divided_fingerprint(
+            self.division,
+            images=self._key(),
         )
 
     def load(self) -> Dataset:

@@ -15,6 +15,7 @@ from lossbench.config import ConfigError, contradictions, flatten
 from lossbench.datasets.cautions import RANGES as CAUTIONS
 from lossbench.heads import EmbeddingHead
 from lossbench.heads.scheduled import Paced
+from lossbench.protocols.request import FEWEST
 from lossbench.validate import check_range
 
 
@@ -173,6 +174,9 @@ def _probe_protocol(config: Mapping[str, Any]) -> None:
         check_range("protocol.ranks", rank, low=1, integer=True)
     check_range("protocol.draws", protocol["draws"], low=1, integer=True)
     check_range("protocol.seed", protocol["seed"], low=0, integer=True)
+    if protocol.get("bootstrap"):
+        cure = "replicates of 95 % intervals; null for none"
+        check_range("protocol.bootstrap", protocol["bootstrap"], low=FEWEST, integer=True, cure=cure)
 
 
 _PROBES: dict[str, Callable[[Mapping[str, Any]], None]] = {

@@ -9,7 +9,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,7 +20,7 @@ from lossbench.config import ConfigError
 from lossbench.embeddings import Embeddings, read, read_rows
 from lossbench.environment import environment, peak_memory_mb
 from lossbench.identity import RECIPE
-from lossbench.protocols import Evaluation, joined
+from lossbench.protocols import Evaluation, identity_intervals, joined
 from lossbench.protocols.labelled import Labelled, difference, labelled
 from lossbench.protocols.listed import listed
 from lossbench.protocols.request import LABELLED, Request, asked_rules, check_request
@@ -172,13 +171,12 @@ def _evaluate(
         if name not in LABELLED:
             tell(f"{name}, {len(rows):,} rows")
             parts[name] = listed(name, request, given, others)
-    intervals = {
-        f"test/{metric}": interval
-        for part in parts.values()
-        for metric, interval in part.details.get("intervals", {}).items()
-    }
     evaluation = found.evaluation | joined("test", parts)
-    return replace(found, evaluation=evaluation, intervals=found.intervals | intervals)
+    intervals, without = identity_intervals(evaluation)
+    for part in parts.values():
+        own = part.details.get("intervals", {})
+        intervals |= {f"test/{metric}": interval for metric, interval in own.items()}
+    return Labelled(evaluation, found.hardest, intervals, without)
 
 
 def _write_hardest(path: Path, found: Labelled, given: Embeddings) -> None:

@@ -16,6 +16,7 @@ from lossbench.protocols import (
     Evaluation,
     PairFolds,
     classification,
+    drawn_identities,
     identification,
     joined,
     miniature,
@@ -90,7 +91,9 @@ def _parts(
     rows = data.verification_rows(role)
     if rows is not None:
         embedding, label = embedded(rows[0]), rows[1]
-        yield "verification", verification(embedding, label, fars=tuple(protocol["fars"]))
+        seed, replicates = protocol["seed"], (protocol.get("bootstrap") or 0) if role == "test" else 0
+        weights = drawn_identities(label, replicates, seed)
+        yield "verification", verification(embedding, label, fars=tuple(protocol["fars"]), weights=weights)
         stored = data.rows("distractors") if role == "test" else None
         others = None if stored is None else embedded(stored[0])
         yield (
@@ -101,10 +104,11 @@ def _parts(
                 distractors=others,
                 ranks=tuple(protocol["ranks"]),
                 draws=protocol["draws"],
-                seed=protocol["seed"],
+                seed=seed,
+                weights=weights,
             ),
         )
         if role == "test" and protocol.get("miniature"):
             listed = data.dataset.pairs
             pairs = None if listed is None else PairFolds(*map(torch.from_numpy, listed))
-            yield from miniature(embedding, label, others, pairs=pairs, seed=protocol["seed"])
+            yield from miniature(embedding, label, others, pairs=pairs, seed=seed, weights=weights)

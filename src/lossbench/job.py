@@ -21,8 +21,8 @@ from lossbench.lightning.datamodule import DeviceData, InMemory
 from lossbench.lightning.fit import Fitted, fit
 from lossbench.lightning.module import Training
 from lossbench.lightning.tracking import Tracking
-from lossbench.protocols import Evaluation
-from lossbench.records import Record, write_curves, write_record
+from lossbench.protocols import Evaluation, identity_intervals
+from lossbench.records import Record, write_curves, write_record, write_replicates
 from lossbench.report.figures import run_figures
 from lossbench.trained import make_teacher
 
@@ -47,12 +47,13 @@ def execute(config: Mapping[str, Any], identity: str, folder: Path) -> Record:
         fitted, train_seconds = _train(module, data, folder, config, precision, tracking, resume)
         tau = float(config["loss"].get("tau", 1.0))
         val, test = evaluate_splits(module, data, protocol=config["protocol"], tau=tau, precision=precision)
+        intervals, without = identity_intervals(test)
         record = Record(
             id=identity,
             config=dict(config),
             metrics=val.metrics | test.metrics,
-            details=names | _details(fitted, val, test),
-            intervals={},
+            details=names | _details(fitted, val, test) | ({"without_interval": without} if without else {}),
+            intervals=intervals,
             cost={
                 "seconds": time.perf_counter() - started,
                 "train_seconds": train_seconds,
@@ -62,6 +63,8 @@ def execute(config: Mapping[str, Any], identity: str, folder: Path) -> Record:
             environment=environment(device, precision) | {"resumed": resume is not None},
         )
         write_curves(folder, **test.curves)
+        if test.replicates:
+            write_replicates(folder, test.replicates)
         figures = _figures(folder, record, test, tracking) if config["figures"] else {}
         tracking.log_result(record.metrics, test.curves, figures)
     write_record(folder, record)

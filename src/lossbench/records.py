@@ -17,6 +17,7 @@ import numpy as np
 
 SCHEMA = 1
 RESULT, CURVES, HISTORY = "result.json", "curves.npz", "metrics.csv"
+REPLICATES = "replicates.npz"
 
 
 class RecordError(ValueError):
@@ -105,17 +106,37 @@ def read_records(
 
 def write_curves(folder: Path | str, **curves: np.ndarray) -> Path:
     """Write ``folder/curves.npz``: roc_far, roc_tar, roc_threshold (k,); cmc_rank, cmc_rate (r,)."""
+    return write_arrays(Path(folder) / CURVES, curves)
 
-    def write(path: Path) -> None:
-        with path.open("wb") as stream:
-            np.savez_compressed(stream, allow_pickle=False, **curves)
 
-    return _replace(Path(folder) / CURVES, write)
+def write_replicates(folder: Path | str, replicates: Mapping[str, np.ndarray]) -> Path:
+    """Write ``folder/replicates.npz``: by metric (r,) float32, what it is with other identities."""
+    arrays = {name: values.astype(np.float32) for name, values in replicates.items()}
+    return write_arrays(Path(folder) / REPLICATES, arrays)
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> Path:
+    """Write an ``.npz`` in one step: a reader sees the whole file or none."""
+
+    def write(place: Path) -> None:
+        with place.open("wb") as stream:
+            np.savez_compressed(stream, allow_pickle=False, **arrays)
+
+    return _replace(path, write)
 
 
 def read_curves(folder: Path | str) -> dict[str, np.ndarray]:
     """Read ``folder/curves.npz``; empty where the run has none. Raises RecordError when it is torn."""
-    path = Path(folder) / CURVES
+    return read_arrays(Path(folder) / CURVES)
+
+
+def read_replicates(folder: Path | str) -> dict[str, np.ndarray]:
+    """Read ``folder/replicates.npz``, (r,) by metric; else as ``read_curves``."""
+    return read_arrays(Path(folder) / REPLICATES)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an ``.npz``; empty where there is none. Raises RecordError when it is torn."""
     try:
         # numpy leaves a torn file open when it is handed the name.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:

@@ -18,13 +18,13 @@ from lossbench.functional import (
     weighted_sums,
 )
 from lossbench.functional.bootstrap import (
-    dir_replicates,
     identity_weights,
     pair_replicates,
     percentile_interval,
     share_replicates,
 )
 from lossbench.functional.pair_tail import pair_tail
+from lossbench.functional.probe_bootstrap import dir_replicates
 from tests.functional import slow
 
 

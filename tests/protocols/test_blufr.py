@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from lossbench.functional.bootstrap import identity_weights
 from lossbench.protocols.blufr import blufr
 from lossbench.protocols.blufr_trials import draw_trials
 from lossbench.readers import BlufrTrial
@@ -110,6 +111,52 @@ def test_realised_far_is_counted_at_the_mean_threshold_of_the_other_trials():
     assert result.metrics["realised_dir_far_1e_1_mean"] == pytest.approx(np.mean(stranger_rates))
 
 
+def weighted_rate(genuine, impostor, far, total):
+    """Largest share of genuine (score, weight), of weight ``total``, with a weighted FAR within the limit."""
+    alarms = sum(weight for _, weight in impostor)
+    fair = [t for t, _ in genuine if sum(w for s, w in impostor if s >= t) <= far * alarms * (1 + 1e-12)]
+    return sum(w for s, w in genuine if s >= min(fair, default=math.inf)) / total
+
+
+def test_replicates_weigh_people_alike_in_every_trial_and_keep_its_gallery():
+    embedding, label = faces()
+    trials = draw_trials(label, trials=2)
+    weights = identity_weights(30, replicates=3, seed=1)
+    result = blufr(embedding, label, trials, fars=(0.05,), open_set_fars=(OPEN,), weights=weights)
+    for r, weight in enumerate(weights.numpy().astype(float)):
+        tar, dir_rate = [], []
+        for trial in trials:
+            scores, owner = matrix(embedding, trial.test, trial.test), label.numpy()[trial.test]
+            pairs = [(i, j) for i in range(len(owner)) for j in range(i)]
+            genuine = [(scores[i, j], weight[owner[i]]) for i, j in pairs if owner[i] == owner[j]]
+            both = [(i, j, weight[owner[i]] * weight[owner[j]]) for i, j in pairs if owner[i] != owner[j]]
+            impostor = [(scores[i, j], w) for i, j, w in both]
+            tar.append(weighted_rate(genuine, impostor, 0.05, sum(w for _, w in genuine)))
+            scores, owner = matrix(embedding, trial.probe, trial.gallery), label.numpy()[trial.probe]
+            known = owner[:, None] == label.numpy()[trial.gallery]
+            mated, found, strangers = 0.0, [], []
+            for row, own, w in zip(scores, known, weight[owner], strict=True):
+                if own.any():
+                    mated += w
+                    found += [(row[own].max(), w)] if (row >= row[own].max()).sum() == 1 else []
+                else:
+                    strangers.append((row.max(), w))
+            dir_rate.append(weighted_rate(found, strangers, OPEN, mated))
+        assert result.replicates["tar_far_5e_2_mean"][r] == pytest.approx(np.mean(tar))
+        assert result.replicates["dir_far_1e_1_mean"][r] == pytest.approx(np.mean(dir_rate))
+
+
+def test_people_who_all_weigh_one_give_the_rates_themselves():
+    embedding, label = faces()
+    ones = torch.ones(1, 30, dtype=torch.int16)
+    result = blufr(
+        embedding, label, draw_trials(label, trials=3), fars=FARS, open_set_fars=(OPEN,), weights=ones
+    )
+    assert {name for name in result.replicates if name.startswith("macro/")}
+    for name, values in result.replicates.items():
+        assert values == pytest.approx([result.metrics[name]])
+
+
 def hand():
     """Three people on a line of angles: A 0, 10 and 20 degrees, B 90 and 100, C 180 alone."""
     angle = torch.tensor([0.0, 10, 20, 90, 100, 180]) * math.pi / 180
@@ -124,7 +171,7 @@ def test_a_trial_counted_by_hand():
     rows, label, trial = hand()
     # Genuine: A has cos 10, 10, 20, B has cos 10. Impostors: 11 pairs, the nearest 70, 80, 80 degrees apart.
     result = blufr(rows, label, [trial, trial], fars=(0.1,), open_set_fars=(1.0,))
-    assert "no error of their mean" in result.details["without_interval"]
+    assert "no error of their mean" in result.details["spread"]
     (facts, _) = result.details["per_trial"]
     assert (facts["genuine_pairs"], facts["impostor_pairs"]) == (4, 11)
     assert (facts["gallery"], facts["mated_probes"], facts["non_mated_probes"]) == (2, 3, 1)

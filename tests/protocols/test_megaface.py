@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from lossbench.functional.bootstrap import identity_weights
 from lossbench.protocols.megaface import megaface
 from tests.functional import slow
 
@@ -79,6 +80,42 @@ def test_verification_counts_probes_against_distractors_and_nothing_else():
         assert point["achieved_far"] == pytest.approx(np.mean(impostor >= t))
         assert point["false_accepts"] == (impostor >= t).sum()
     assert (result.details["cleaned"], result.details["impostor_pairs"]) == (True, 21 * 140)
+
+
+def test_replicates_weigh_probes_as_their_people_and_keep_the_distractors():
+    probe, label, distractors = faces()
+    weights = identity_weights(6, replicates=4, seed=3)
+    result = megaface(probe, label, distractors, cleaned=False, fars=(0.1, 0.01), weights=weights)
+    mates, strangers = scored(probe, distractors)
+    column = {name: place for place, name in enumerate(sorted(set(label.tolist())))}
+    owner = [column[name] for name in label.tolist()]
+    for r, weight in enumerate(weights.tolist()):
+        trials = [(b, a) for b in range(21) for a in range(21) if a != b and owner[a] == owner[b]]
+        found = sum(weight[owner[b]] * (max(strangers[b]) < mates[b][a]) for b, a in trials)
+        expected = found / sum(weight[owner[b]] for b, _ in trials)
+        assert result.replicates["cmc_1"][r] == pytest.approx(expected)
+        for far, name in ((0.1, "tar_far_1e_1"), (0.01, "tar_far_1e_2")):
+            most = far * 140 * sum(weight[own] for own in owner) * (1 + 1e-12)
+            fair = [
+                t
+                for t in (mates[b][a] for b, a in trials)
+                if sum(weight[owner[b]] * sum(s >= t for s in strangers[b]) for b in range(21)) <= most
+            ]
+            t = min(fair, default=math.inf)
+            passed = sum(weight[owner[b]] * (mates[b][a] >= t) for b, a in trials)
+            assert result.replicates[name][r] == pytest.approx(
+                passed / sum(weight[owner[b]] for b, _ in trials)
+            )
+
+
+def test_people_who_all_weigh_one_give_the_rates_themselves():
+    ones = torch.ones(1, 6, dtype=torch.int16)
+    result = megaface(*faces(), cleaned=False, fars=(0.1, 0.01), weights=ones)
+    assert result.replicates.keys() == {
+        "cmc_1", "cmc_10", *(f"{kind}tar_far_1e_{k}" for kind in ("", "macro/") for k in (1, 2))
+    }  # fmt: skip
+    for name, values in result.replicates.items():
+        assert values == pytest.approx([result.metrics[name]])
 
 
 def hand(*cosines):

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lossbench.functional.open_set import OpenSetCurve
 from lossbench.functional.pair_tail import PairTail
 from lossbench.functional.threads import in_threads, own_threads
 from lossbench.functional.weighted_rate import Steps, WeightedRates
@@ -109,7 +108,7 @@ def pair_replicates(
     itself, the area all of them: the time is in proportion.
     NaN where a replicate has no genuine or impostor pair, or needs an impostor score that the tail lacks.
     """
-    _check(fars)
+    check_fars(fars)
     genuine = Ranked(tail.genuine, tail.genuine_identity.unsqueeze(1))
     impostor = Ranked(tail.impostor, tail.impostor_identity)
     steps = Steps(genuine, impostor, complete=len(tail.impostor) == tail.impostors)
@@ -120,7 +119,7 @@ def pair_replicates(
         for columns, some in blocks:
             images = some.double() * tail.images
             impostors = (images.sum(1).square() - images.square().sum(1)) / 2
-            totals = _total(tail.genuine_identity, some), impostors
+            totals = total_weight(tail.genuine_identity, some), impostors
             rates = WeightedRates(steps, totals, some.T.contiguous())
             for far, tar, macro in zip(fars, found.tar, found.macro, strict=True):
                 accepted = rates.accepted(far)
@@ -131,33 +130,11 @@ def pair_replicates(
                 found.auc[columns] = rates.area()
 
     with own_threads():
-        in_threads(work, list(_blocks(weights, tail.genuine.device)), tail.genuine.device)
+        in_threads(work, list(replicate_blocks(weights, tail.genuine.device)), tail.genuine.device)
     return found
 
 
-def dir_replicates(
-    curve: OpenSetCurve, identity: Tensor, weights: Tensor, fars: Sequence[float], *, rank: int | None = 1
-) -> Tensor:
-    """Return (len(fars), r) float64: in each replicate the DIR of ``dir_at_far``, of the same gallery.
-
-    identity: (n,) columns of weights (r, c) that the probes belong to. A probe weighs what its identity does;
-    the gallery stays as it is. NaN where a replicate has no mated or no non-mated probe.
-    """
-    _check(fars)
-    mated, non_mated = identity[curve.mated], identity[curve.non_mated]
-    found = slice(None) if rank is None else curve.rank <= rank
-    genuine = Ranked(curve.mate[found], mated[found].unsqueeze(1))
-    steps = Steps(genuine, Ranked(curve.impostor, non_mated.unsqueeze(1)), complete=True)
-    dirs = _undefined(curve.mate, len(fars), len(weights))
-    for columns, some in _blocks(weights, identity.device):
-        totals = (_total(mated, some), _total(non_mated, some))
-        rates = WeightedRates(steps, totals, some.T.contiguous())
-        for far, row in zip(fars, dirs, strict=True):
-            row[columns] = rates.share(rates.accepted(far))
-    return dirs
-
-
-def _check(fars: Sequence[float]) -> None:
+def check_fars(fars: Sequence[float]) -> None:
     for far in fars:
         check_range("far", far, low=0, high=1, open_low=True)
 
@@ -166,7 +143,7 @@ def _undefined(like: Tensor, *shape: int) -> Tensor:
     return like.new_full(shape, math.nan, dtype=torch.float64)
 
 
-def _blocks(weights: Tensor, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
+def replicate_blocks(weights: Tensor, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
     """Yield some replicates at a time, and their weights (r, c) as int16."""
     heaviest = int(weights.max()) if weights.numel() else 0
     if heaviest > _HEAVIEST:
@@ -178,7 +155,7 @@ def _blocks(weights: Tensor, device: torch.device) -> Iterator[tuple[slice, Tens
         yield slice(start, start + _REPLICATES), weights[start : start + _REPLICATES]
 
 
-def _total(identity: Tensor, weights: Tensor) -> Tensor:
+def total_weight(identity: Tensor, weights: Tensor) -> Tensor:
     """Return (r,) float64, the weight of all entries (n,)."""
     count = identity.bincount(minlength=weights.shape[1])
     return weights.double() @ count.double()

@@ -10,6 +10,7 @@ from lossbench.protocols.lfw import lfw
 from lossbench.protocols.megaface import megaface
 from lossbench.protocols.miniature import miniature
 from lossbench.protocols.pair_folds import PairFolds, draw_pairs
+from lossbench.protocols.resampled import drawn_identities, identity_intervals
 from lossbench.protocols.verification import verification
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "classification",
     "draw_pairs",
     "draw_trials",
+    "drawn_identities",
     "identification",
+    "identity_intervals",
     "ijb_identification",
     "ijb_verification",
     "joined",

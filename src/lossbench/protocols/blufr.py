@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lossbench.functional import DirAtFar, dir_at_far, far_name, open_set_curve
+from lossbench.functional import DirAtFar, OpenSetCurve, dir_at_far, far_name, open_set_curve
+from lossbench.functional.bootstrap import pair_replicates
 from lossbench.functional.cosine import check_rows
 from lossbench.functional.pair_tail import PairTail, pair_tail
+from lossbench.functional.probe_bootstrap import dir_replicates
 from lossbench.functional.thresholds import accepted_shares, blufr_threshold, exact_threshold, unresolved
 from lossbench.protocols.evaluation import Evaluation, defined, finite
+from lossbench.protocols.resampled import mean_over, resampled
 from lossbench.readers import BlufrTrial
 
 _OVERLAP = "trials draw from the same images: their spread describes them, and is no error of their mean"
@@ -29,11 +32,14 @@ def blufr(
     fars: Sequence[float] = (1e-3, 1e-4),
     open_set_fars: Sequence[float] = (1e-2,),
     rank: int = 1,
+    weights: Tensor | None = None,
 ) -> Evaluation:
     """Return tar_far_* over all pairs of each trial's test images, and dir_far_* of its probes.
 
     embedding: (n, d). label: (n,) integers >= 0. trials: rows of test, gallery and probe; train is not used.
     rank: within which a mate must be found.
+    weights: (r, c) of the c identities of ``label``, ascending, in r replicates (``identity_weights``), for
+    replicates of NAME_mean by the exact rule: the same people weigh alike in every trial. None for none.
 
     Each rate is given as NAME_mean, NAME_std (ddof 1) and NAME_mean_minus_std over the trials, the last being
     the fused score that the toolkit asks to publish. NAME is tar_far_*, macro/tar_far_* (mean over identities
@@ -42,7 +48,7 @@ def blufr(
     within the limit. realised_far_*_mean and _max: FAR of a trial at the mean threshold of the other trials,
     by the exact rule; realised_dir_far_* alike, of non-mated probes.
 
-    details: trials, rank, train, without_interval (why there is none), per_trial: counts, the largest share
+    details: trials, rank, train, spread (what it is not), per_trial: counts, the largest share
     of genuine pairs that one identity has, and under each name value, threshold and achieved_far. A metric is
     undefined where it is in any trial, and std and what rests on it with one trial.
     Raises ValueError for wrong shapes, rows outside the embedding, no trials, or rows with NaN or infinity.
@@ -50,16 +56,36 @@ def blufr(
     embedding, label = check_rows(embedding, label)
     if not trials:
         raise ValueError("trials is empty: there is nothing to evaluate")
-    results = [_trial(embedding, label, trial, fars, open_set_fars, rank) for trial in trials]
+    rates = _Rates(fars, open_set_fars, rank)
+    own = None if weights is None else _Drawn(weights, label.unique())
+    results = [_trial(embedding, label, trial, rates, own) for trial in trials]
     values: dict[str, tuple[float, str | None]] = {}
     for name in results[0].points:
         values |= _over_trials(name, [result.points[name] for result in results])
     for name in results[0].alarms:
         values |= _realised(name, results)
     metrics, undefined = defined(values)
-    facts = {"trials": len(trials), "rank": rank, "train": "unused", "without_interval": _OVERLAP}
+    facts = {"trials": len(trials), "rank": rank, "train": "unused", "spread": _OVERLAP}
     per_trial = [result.facts | _named(result.points) for result in results]
-    return Evaluation(metrics, {**facts, "per_trial": per_trial, "undefined": undefined}, {})
+    found = Evaluation(metrics, {**facts, "per_trial": per_trial, "undefined": undefined}, {})
+    if own is None:
+        return found
+    means = mean_over([result.replicates for result in results])
+    named = {f"{name}_mean": values for name, values in means.items()}
+    return found | resampled({name: values for name, values in named.items() if metrics[name] is not None})
+
+
+class _Rates(NamedTuple):
+    fars: Sequence[float]
+    open_set_fars: Sequence[float]
+    rank: int
+
+
+class _Drawn(NamedTuple):
+    """Weights (r, c) of the identities, and these (c,)."""
+
+    weights: Tensor
+    identities: Tensor
 
 
 class _Point(NamedTuple):
@@ -86,16 +112,13 @@ class _Result(NamedTuple):
     points: dict[str, _Point]
     alarms: dict[str, _Impostors]
     facts: dict[str, Any]
+    replicates: dict[str, Tensor]
 
 
 def _trial(
-    embedding: Tensor,
-    label: Tensor,
-    trial: BlufrTrial,
-    fars: Sequence[float],
-    open_set_fars: Sequence[float],
-    rank: int,
+    embedding: Tensor, label: Tensor, trial: BlufrTrial, rates: _Rates, drawn: _Drawn | None
 ) -> _Result:
+    fars, open_set_fars, rank = rates
     test, gallery, probe = (_rows(part, embedding) for part in (trial.test, trial.gallery, trial.probe))
     tail = pair_tail(embedding[test], label[test], far=max(fars), spare=_SPARE)
     points: dict[str, _Point] = {}
@@ -121,7 +144,22 @@ def _trial(
         "mated_probes": len(curve.mated),
         "non_mated_probes": len(curve.non_mated),
     }
-    return _Result(points, alarms, facts)
+    replicates = {} if drawn is None else _replicates(tail, curve, label[probe], rates, drawn)
+    return _Result(points, alarms, facts, replicates)
+
+
+def _replicates(
+    tail: PairTail, curve: OpenSetCurve, probe: Tensor, rates: _Rates, drawn: _Drawn
+) -> dict[str, Tensor]:
+    """Each rate by the exact rule with other identities drawn, of the same gallery. probe: (n,) labels."""
+    tested, own = (torch.searchsorted(drawn.identities, part) for part in (tail.identities, probe))
+    names = [f"tar_far_{far_name(far)}" for far in rates.fars]
+    found = pair_replicates(tail, drawn.weights[:, tested.cpu()], rates.fars, eer=False, auc=False)
+    replicates = dict(zip(names, found.tar, strict=True))
+    replicates |= {f"macro/{name}": each for name, each in zip(names, found.macro, strict=True)}
+    names = [f"dir_far_{far_name(far)}" for far in rates.open_set_fars]
+    shares = dir_replicates(curve, own, drawn.weights, rates.open_set_fars, rank=rates.rank)
+    return replicates | dict(zip(names, shares, strict=True))
 
 
 def _rows(part: Any, embedding: Tensor) -> Tensor:

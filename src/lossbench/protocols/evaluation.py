@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+_REASONS = ("undefined", "without_interval")
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,15 @@ class Evaluation:
     metrics: name without the split's prefix -> number, None where undefined.
     details: what the numbers rest on; ``details["undefined"]`` gives the reason for each None, and
     ``details["cautions"]``, where there are any, a line for each reason to doubt the numbers.
+    ``details["without_interval"]`` says why a metric has no replicates although there are of others.
     curves: name -> (points,) array.
+    replicates: name of a metric -> (r,) float64, what it would be with other identities; empty unless asked.
     """
 
     metrics: dict[str, float | None]
     details: dict[str, Any]
     curves: dict[str, np.ndarray]
+    replicates: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         missing = {name for name, value in self.metrics.items() if value is None}
@@ -31,9 +36,12 @@ class Evaluation:
 
     def __or__(self, other: Evaluation) -> Evaluation:
         """Both, the other's facts where both have one."""
-        undefined = self.details["undefined"] | other.details["undefined"]
-        details = self.details | other.details | {"undefined": undefined} | _cautions([self, other])
-        return Evaluation(self.metrics | other.metrics, details, self.curves | other.curves)
+        details = self.details | other.details | _cautions([self, other])
+        for name in _REASONS:
+            if reasons := self.details.get(name, {}) | other.details.get(name, {}):
+                details[name] = reasons
+        curves, replicates = self.curves | other.curves, self.replicates | other.replicates
+        return Evaluation(self.metrics | other.metrics, details, curves, replicates)
 
 
 def joined(role: str, parts: Mapping[str, Evaluation]) -> Evaluation:
@@ -44,15 +52,19 @@ def joined(role: str, parts: Mapping[str, Evaluation]) -> Evaluation:
     metrics: dict[str, float | None] = {}
     details: dict[str, Any] = {"undefined": {}, **_cautions(parts.values())}
     curves: dict[str, np.ndarray] = {}
+    replicates: dict[str, np.ndarray] = {}
     for name, part in parts.items():
         metrics |= {f"{role}/{key}": value for key, value in part.metrics.items()}
-        undefined = part.details["undefined"]
-        details["undefined"] |= {f"{role}/{key}": why for key, why in undefined.items()}
-        facts = {key: value for key, value in part.details.items() if key not in ("undefined", "cautions")}
+        for kind in _REASONS:
+            if told := part.details.get(kind):
+                reasons = {f"{role}/{key}": why for key, why in told.items()}
+                details[kind] = details.get(kind, {}) | reasons
+        facts = {key: value for key, value in part.details.items() if key not in (*_REASONS, "cautions")}
         details |= {f"{role}/{key}": facts.pop(key) for key in part.metrics if key in facts}
         details[f"{role}/{name}"] = facts
         curves |= part.curves
-    return Evaluation(metrics, details, curves)
+        replicates |= {f"{role}/{key}": values for key, values in part.replicates.items()}
+    return Evaluation(metrics, details, curves, replicates)
 
 
 def _cautions(parts: Iterable[Evaluation]) -> dict[str, list[str]]:

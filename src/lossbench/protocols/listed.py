@@ -18,6 +18,7 @@ from lossbench.protocols.ijb import ijb_identification, ijb_verification
 from lossbench.protocols.lfw import contiguous_folds, lfw
 from lossbench.protocols.megaface import megaface
 from lossbench.protocols.request import Request
+from lossbench.protocols.resampled import drawn_identities
 from lossbench.readers import (
     file_stem,
     image_positions,
@@ -34,11 +35,12 @@ from lossbench.readers import (
 def listed(name: str, request: Request, given: Embeddings, strangers: Tensor | None) -> Evaluation:
     """The protocols that read lists or distractors; ``check_request`` has seen to it that they are given."""
     if name == "blufr":
-        return _blufr(given, request.trials, seed=request.seed)
+        return _blufr(given, request)
     if name == "megaface":
         assert strangers is not None
         rows, labels = torch.from_numpy(given.rows), torch.from_numpy(given.labels)
-        return megaface(rows, labels, strangers, cleaned=request.cleaned)
+        weights = drawn_identities(labels, request.bootstrap, request.seed)
+        return megaface(rows, labels, strangers, cleaned=request.cleaned, weights=weights)
     if name == "lfw":
         assert request.pairs
         return _lfw(given, request.pairs, rule=request.rule or "exact", flip=request.flip)
@@ -70,17 +72,18 @@ def _lfw(given: Embeddings, pairs: Path, *, rule: str, flip: str | None) -> Eval
     return replace(found, details=found.details | {"flip": flip})
 
 
-def _blufr(given: Embeddings, trials: Path | None, *, seed: int) -> Evaluation:
+def _blufr(given: Embeddings, request: Request) -> Evaluation:
     """``blufr`` of the toolkit's trials, with rows in the order of its images, or of trials drawn alike."""
     rows, labels = torch.from_numpy(given.rows), torch.from_numpy(given.labels)
-    if trials is None:
-        return blufr(rows, labels, draw_trials(labels, seed=seed))
-    official = read_blufr(trials)
+    weights = drawn_identities(labels, request.bootstrap, request.seed)
+    if request.trials is None:
+        return blufr(rows, labels, draw_trials(labels, seed=request.seed), weights=weights)
+    trials, official = request.trials, read_blufr(request.trials)
     _check_length(trials, len(official.images), given)
     both = np.unique(np.stack([given.labels, official.labels]), axis=1).shape[1]
     if not both == len(given.names) == len(np.unique(official.labels)):
         raise ValueError(f"{trials}: groups the rows otherwise than LABELS; put rows in its order")
-    return blufr(rows, torch.from_numpy(official.labels), official.trials)
+    return blufr(rows, torch.from_numpy(official.labels), official.trials, weights=weights)
 
 
 def _templates(given: Embeddings, media: Path, *, detector: Path | None, norm: bool) -> Templates:

@@ -11,15 +11,20 @@ import torch
 from torch import Tensor
 
 from lossbench.functional import far_name
+from lossbench.functional.bootstrap import share_replicates
 from lossbench.functional.cosine import UnitRows, check_rows, paired_cosine
 from lossbench.functional.distractors import distractor_scores
 from lossbench.functional.listed import listed_scores
+from lossbench.functional.probe_bootstrap import Scored, probe_replicates
 from lossbench.functional.thresholds import accepted_shares, allowed, exact_threshold, unresolved
 from lossbench.protocols.evaluation import Evaluation, defined
+from lossbench.protocols.resampled import columns_of, resampled
 from lossbench.protocols.roc import cautions, operating_point
 from lossbench.validate import check_range
 
 Values = dict[str, tuple[float, str | None]]
+_SPARE = 5
+"""How many times more impostor scores to keep for resampling."""
 
 
 def megaface(
@@ -31,6 +36,7 @@ def megaface(
     sizes: Sequence[int] | None = None,
     ranks: Sequence[int] = (1, 10),
     fars: Sequence[float] = (1e-4, 1e-5, 1e-6),
+    weights: Tensor | None = None,
 ) -> Evaluation:
     """Return cmc_* of probes and their mates among distractors, and tar_far_* of probes against distractors.
 
@@ -38,6 +44,8 @@ def megaface(
     in verification and nothing else. distractors: (m, d), none of which shows a probe's identity.
     cleaned: whether images known to be mislabelled were left out or neutralised; only written down, and never
     to be compared across. sizes: of the ladder, ascending; by default 10, 100, ... below m, and m.
+    weights: (r, c) of the c identities of ``label``, ascending, in r replicates (``identity_weights``), for
+    replicates of cmc_* at the last size and of tar_far_*: distractors stay as they are. None for none.
 
     cmc_r: every ordered pair (mate a, probe b) of one identity is a trial with its own gallery, a and the
     first so many distractors; no other probe is in it. It succeeds when fewer than r distractors score as
@@ -65,6 +73,7 @@ def megaface(
     sizes = _ladder(len(distractors)) if sizes is None else list(sizes)
     impostors = len(probe) * len(distractors)
     keep = allowed(max(fars), impostors) + 1 if fars and impostors else 0
+    keep *= 1 if weights is None else _SPARE
     found = distractor_scores(probe, distractors, sizes=sizes, depth=max(ranks, default=1), keep=keep)
     pairs, identity = _genuine(label)
     genuine = listed_scores(probe, pairs)
@@ -85,7 +94,35 @@ def megaface(
         "copies": _copies(probe, found.best),
         "cautions": cautions(points),
     }
-    return Evaluation(metrics, {**details, **points, "undefined": undefined}, curves)
+    result = Evaluation(metrics, {**details, **points, "undefined": undefined}, curves)
+    if weights is None or reason:
+        return result
+    owner = columns_of(label, label)
+    genuine_scores = Scored(genuine, identity, identity)
+    impostor_scores = Scored(found.highest, owner[found.pairs[:, 0]], owner, len(distractors))
+    drawn = _rate_replicates(genuine_scores, impostor_scores, weights, fars)
+    drawn |= _rank_replicates(pairs, identity, genuine, found.best[-1], ranks, weights)
+    return result | resampled({name: each for name, each in drawn.items() if metrics[name] is not None})
+
+
+def _rate_replicates(
+    genuine: Scored, impostor: Scored, weights: Tensor, fars: Sequence[float]
+) -> dict[str, Tensor]:
+    names = [f"tar_far_{far_name(far)}" for far in fars]
+    tar, macro = probe_replicates(genuine, impostor, weights, fars)
+    drawn = dict(zip(names, tar, strict=True))
+    return drawn | {f"macro/{name}": each for name, each in zip(names, macro, strict=True)}
+
+
+def _rank_replicates(
+    pairs: Tensor, identity: Tensor, mate: Tensor, best: Tensor, ranks: Sequence[int], weights: Tensor
+) -> dict[str, Tensor]:
+    owner = torch.cat([identity, identity])
+    people = weights.shape[1]
+    trials = owner.bincount(minlength=people)
+    found = [owner[_successes(best, pairs, mate, rank)].bincount(minlength=people) for rank in ranks]
+    shares = share_replicates(torch.stack(found, dim=1), trials, weights)
+    return {f"cmc_{rank}": each for rank, each in zip(ranks, shares, strict=True)}
 
 
 def _ladder(distractors: int) -> list[int]:
@@ -123,9 +160,7 @@ def _identification(
     for rank in ranks:
         ladder = []
         for scores in best:
-            # The mate is among the r best when it beats the r-th best distractor.
-            limit = scores[:, rank - 1][pairs]
-            success = torch.cat([mate > limit[:, 0], mate > limit[:, 1]])
+            success = _successes(scores, pairs, mate, rank)
             ladder.append(accepted_shares(success.double(), owner, 0.5))
         for size, shares in zip(sizes, ladder, strict=True):
             name = f"cmc_{rank}" if size == sizes[-1] else f"cmc_{rank}_distractors_{size}"
@@ -135,6 +170,13 @@ def _identification(
         rates = np.array(ladder, dtype=np.float64).reshape(len(sizes), 2)
         curves |= {f"ladder_cmc_{rank}": rates[:, 0], f"ladder_macro_cmc_{rank}": rates[:, 1]}
     return values, curves
+
+
+def _successes(best: Tensor, pairs: Tensor, mate: Tensor, rank: int) -> Tensor:
+    """Return (2p,) bool, whether either image of each pair finds the other among the ``rank`` best."""
+    # The mate is among the r best when it beats the r-th best distractor.
+    limit = best[:, rank - 1][pairs]
+    return torch.cat([mate > limit[:, 0], mate > limit[:, 1]])
 
 
 def _verification(

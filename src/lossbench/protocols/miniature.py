@@ -22,25 +22,28 @@ def miniature(
     pairs: PairFolds | None = None,
     trials: int = 10,
     seed: int = 0,
+    weights: Tensor | None = None,
 ) -> Iterator[tuple[str, Evaluation]]:
     """Yield name and evaluation of three protocols, each metric under that name: view2/pair_accuracy.
 
     embedding: (n, d) with label (n,), the test identities. pairs: listed pairs that the set comes with; drawn
     otherwise. view2: ``lfw`` accuracy in folds. trials: ``blufr`` over drawn trials. ladder: ``megaface`` of
     all test images against ever more distractors, left out where the set has none. With too few
-    identities to draw pairs or trials from, the first two are undefined.
+    identities to draw pairs or trials from, the first two are undefined. weights: (r, c) of the c identities
+    in r replicates, for those of trials and ladder.
     """
 
     def view2() -> Evaluation:
         return lfw(embedding, *(draw_pairs(label, seed=seed) if pairs is None else pairs), fars=())
 
     def in_trials() -> Evaluation:
-        return blufr(embedding, label, draw_trials(label, trials=trials, seed=seed))
+        return blufr(embedding, label, draw_trials(label, trials=trials, seed=seed), weights=weights)
 
     yield "view2", _under("view2", _where_drawn(view2, "pair_accuracy"))
     yield "trials", _under("trials", _where_drawn(in_trials, "tar_far_1e_4_mean"))
     if distractors is not None and len(distractors):
-        yield "ladder", _under("ladder", megaface(embedding, label, distractors, cleaned=False))
+        found = megaface(embedding, label, distractors, cleaned=False, weights=weights)
+        yield "ladder", _under("ladder", found)
 
 
 def _where_drawn(evaluate: Callable[[], Evaluation], metric: str) -> Evaluation:
@@ -57,4 +60,5 @@ def _under(name: str, found: Evaluation) -> Evaluation:
     undefined = {f"{name}/{key}": why for key, why in found.details["undefined"].items()}
     facts = {f"{name}/{key}" if key in found.metrics else key: value for key, value in found.details.items()}
     curves = {key: values for key, values in found.curves.items() if key.startswith("ladder_")}
-    return Evaluation(metrics, {**facts, "undefined": undefined}, curves)
+    replicates = {f"{name}/{key}": values for key, values in found.replicates.items()}
+    return Evaluation(metrics, {**facts, "undefined": undefined}, curves, replicates)

@@ -9,15 +9,22 @@ from torch import Tensor
 
 from lossbench.functional import FARS, HardPairs, far_name, pair_verification
 from lossbench.protocols.evaluation import Evaluation, defined
+from lossbench.protocols.resampled import resampled_pairs
 from lossbench.protocols.roc import POINTS, described
 
 
 def verification(
-    embedding: Tensor, label: Tensor, *, fars: Sequence[float] = FARS, hardest: int = 0
+    embedding: Tensor,
+    label: Tensor,
+    *,
+    fars: Sequence[float] = FARS,
+    hardest: int = 0,
+    weights: Tensor | None = None,
 ) -> Evaluation:
     """Return auc, eer, tar_far_* and macro/tar_far_* over all pairs of rows, scored by cosine.
 
     embedding: (n, d). label: (n,) integers >= 0. fars: false accept rates in (0, 1].
+    weights: (r, c) of the c identities, ascending, in r replicates (``identity_weights``); None for none.
     macro: mean over identities of the share of their own genuine pairs, at the same threshold; one identity
     with many images supplies most genuine pairs.
 
@@ -36,7 +43,8 @@ def verification(
     if hardest:
         details["hardest_impostors"] = _listed(found.hardest_impostors)
         details["hardest_genuine"] = _listed(found.hardest_genuine)
-    return rates | Evaluation(metrics, details, {})
+    result = rates | Evaluation(metrics, details, {})
+    return result if weights is None else result | resampled_pairs(embedding, label, result, fars, weights)
 
 
 def _listed(pairs: HardPairs) -> list[list[float]]:

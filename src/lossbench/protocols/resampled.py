@@ -1,0 +1,126 @@
+"""What a protocol's numbers would be with other identities: replicates of the bootstrap, and intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lossbench.functional import CmcCurve, far_name
+from lossbench.functional.bootstrap import (
+    Interval,
+    identity_weights,
+    pair_replicates,
+    percentile_interval,
+    share_replicates,
+)
+from lossbench.functional.pair_tail import pair_tail
+from lossbench.protocols.evaluation import Evaluation
+from lossbench.validate import check_range
+
+LONGEST_TAIL = 2**21
+"""Impostor scores kept for the bootstrap, if that is ``LEAST_SPARE`` times those a rate accepts."""
+SPARE, LEAST_SPARE = 5.0, 2.0
+MOST_WEIGHED = 2**19
+"""Impostor scores of which all are weighed in every replicate, for the area."""
+
+
+def resampled(drawn: Mapping[str, Tensor], without: Mapping[str, str] | None = None) -> Evaluation:
+    """Replicates (r,) by metric, and why others have none, to be joined to the evaluation with ``|``."""
+    details = {"undefined": {}} | ({"without_interval": dict(without)} if without else {})
+    replicates = {name: values.double().cpu().numpy() for name, values in drawn.items()}
+    return Evaluation({}, details, {}, replicates)
+
+
+def drawn_identities(label: Tensor, replicates: int, seed: int) -> Tensor | None:
+    """Weights (r, c) of the c identities >= 0 in ``label`` (n,), ascending; None for no replicates."""
+    check_range("replicates", replicates, low=0, integer=True)
+    people = len(label[label >= 0].unique())
+    return identity_weights(people, replicates=replicates, seed=seed) if replicates and people else None
+
+
+def columns_of(identity: Tensor, label: Tensor) -> Tensor:
+    """Return which column of weights (r, c) each identity has: those of ``label``, ascending."""
+    return torch.searchsorted(label[label >= 0].unique(), identity)
+
+
+def resampled_pairs(
+    embedding: Tensor, label: Tensor, found: Evaluation, fars: Sequence[float], weights: Tensor
+) -> Evaluation:
+    """Replicates of what ``verification`` found, thresholds found again in each.
+
+    weights: (r, c) of the identities, ascending by label.
+    """
+    needed, without = _affordable(found, fars)
+    if not needed:
+        return resampled({}, without)
+    impostors = found.details["impostor_pairs"]
+    far, spare = 1.0, 1.0
+    if impostors > LONGEST_TAIL:
+        far = max(*needed.values(), 1 / impostors)
+        spare = max(min(SPARE, LONGEST_TAIL / (far * impostors)), 1.0)
+    tail = pair_tail(embedding, label, far=far, spare=spare)
+    asked = {name: far for name, far in needed.items() if name.startswith("tar_far")}
+    rates = pair_replicates(tail, weights, list(asked.values()), eer="eer" in needed, auc="auc" in needed)
+    drawn = dict(zip(asked, rates.tar, strict=True))
+    drawn |= {f"macro/{name}": values for name, values in zip(asked, rates.macro, strict=True)}
+    areas = {"eer": rates.eer, "auc": rates.auc}
+    return resampled(drawn | {name: areas[name] for name in areas if name in needed}, without)
+
+
+def resampled_ranks(curve: CmcCurve, ranks: Sequence[int], label: Tensor, weights: Tensor) -> Evaluation:
+    """Replicates of cmc_*: identities of the probes are drawn, the galleries stay as they are."""
+    if curve.reason is not None:
+        return resampled({})
+    own = weights[:, columns_of(curve.identities, label).cpu()]
+    shares = share_replicates(curve.found[:, torch.tensor(ranks) - 1], curve.trials, own)
+    return resampled({f"cmc_{rank}": values for rank, values in zip(ranks, shares, strict=True)})
+
+
+def identity_intervals(found: Evaluation) -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """The 95 % percentile interval of each metric with replicates, and why others have none."""
+    intervals, without = {}, dict(found.details.get("without_interval", {}))
+    for name, values in found.replicates.items():
+        interval = percentile_interval(torch.from_numpy(values))
+        if interval.reason:
+            without[name] = interval.reason
+        elif interval.low == interval.high:
+            # Nobody among those at hand can move it; that says nothing of other people.
+            without[name] = "every replicate is equal: too few errors to resample"
+        else:
+            intervals[name] = bounds(interval)
+    return intervals, without
+
+
+def bounds(interval: Interval) -> dict[str, float]:
+    """An interval as a record holds it."""
+    return {name: interval._asdict()[name] for name in ("low", "high", "level", "replicates")}
+
+
+def mean_over(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Mean replicates over trials that the same identities were drawn for."""
+    names = parts[0].keys()
+    return {name: torch.from_numpy(np.mean([part[name].numpy() for part in parts], axis=0)) for name in names}
+
+
+def _affordable(found: Evaluation, fars: Sequence[float]) -> tuple[dict[str, float], dict[str, str]]:
+    """The false accept rate of each metric that replicates can be made of; why others have none."""
+    impostors, eer = found.details["impostor_pairs"], found.metrics["eer"]
+    if eer is None:
+        return {}, {}
+    rates = {f"tar_far_{far_name(far)}": far for far in fars}
+    rates |= {f"macro/{name}": far for name, far in rates.items()} | {"eer": eer}
+    rates = {name: far for name, far in rates.items() if found.metrics[name] is not None}
+    without = {}
+    if impostors > LONGEST_TAIL:
+        least = {name: LEAST_SPARE * far * impostors for name, far in rates.items()}
+        without = {
+            name: f"needs the {count:,.0f} highest impostor scores or more, {LONGEST_TAIL:,} are kept"
+            for name, count in least.items()
+            if count > LONGEST_TAIL
+        }
+    if impostors > MOST_WEIGHED:
+        without["auc"] = f"needs all {impostors:,} impostor scores, {MOST_WEIGHED:,} are weighed at most"
+    return {name: far for name, far in (rates | {"auc": 1.0}).items() if name not in without}, without

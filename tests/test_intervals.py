@@ -1,10 +1,11 @@
 import itertools
 import math
+import statistics
 
 import pytest
-from scipy.stats import binom, binomtest, ttest_1samp
+from scipy.stats import binom, binomtest, ttest_1samp, ttest_ind
 
-from lossbench.intervals import clopper_pearson, holm, mean_interval
+from lossbench.intervals import clopper_pearson, holm, mean_interval, mean_test
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,23 @@ def test_the_interval_of_a_mean_is_that_of_scipy():
     assert mean_interval([0.5, 0.5]) == (0.5, 0.5)
     with pytest.raises(ValueError, match=r"len\(values\)=1"):
         mean_interval([0.5])
+
+
+def test_the_p_of_a_mean_is_that_of_scipy_and_1_where_nothing_varies():
+    values = [0.02, -0.01, 0.03, 0.01]
+    assert mean_test(values).p == pytest.approx(ttest_1samp(values, 0).pvalue)
+    assert mean_test([0.5, 0.5, 0.5]) == (0.5, 0.5, 0.5, 1.0)
+
+
+def test_two_sources_of_chance_are_the_test_of_welch():
+    # Welch's test has the same two variances and Satterthwaite's degrees of freedom.
+    seeds, people = [0.9, 0.93, 0.95], [0.1, 0.3, 0.25, 0.15, 0.2]
+    wide = [value * math.sqrt(len(people)) for value in people]
+    found = mean_test(seeds, replicates=people)
+    shifted = [value - statistics.fmean(wide) for value in wide]
+    expected = ttest_ind(seeds, shifted, equal_var=False)
+    low, high = expected.confidence_interval()
+    assert (found.low, found.high, found.p) == pytest.approx((low, high, expected.pvalue))
 
 
 def test_holm_by_hand():

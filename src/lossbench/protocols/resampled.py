@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +30,7 @@ MOST_WEIGHED = 2**19
 
 def resampled(drawn: Mapping[str, Tensor], without: Mapping[str, str] | None = None) -> Evaluation:
     """Replicates (r,) by metric, and why others have none, to be joined to the evaluation with ``|``."""
-    details = {"undefined": {}} | ({"without_interval": dict(without)} if without else {})
+    details: dict[str, Any] = {"undefined": {}} | ({"without_interval": dict(without)} if without else {})
     replicates = {name: values.double().cpu().numpy() for name, values in drawn.items()}
     return Evaluation({}, details, {}, replicates)
 

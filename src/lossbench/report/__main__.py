@@ -10,9 +10,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from lossbench.records import Record, RecordError, read_curves, read_history, read_records
+from lossbench.records import (
+    REPLICATES,
+    Record,
+    RecordError,
+    read_curves,
+    read_history,
+    read_records,
+    read_replicates,
+    write_arrays,
+)
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lossbench.report.charts import Curves, Histories
     from lossbench.report.groups import Group
 
@@ -37,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # Only now: --help and a wrong path should answer at once.
     from lossbench.report.claims import read_claims
+    from lossbench.report.comparison import comparison_markdown, find_baseline, replicate_arrays
     from lossbench.report.groups import group_records
     from lossbench.report.page import report_page
     from lossbench.report.table import choose_metrics
@@ -53,11 +65,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     groups = group_records(records)
     out = options.out or _default_out(options.runs[0])
     folders = {id(record): folder for folder, record in found}
+    _read_replicates(groups, folders)
+    try:
+        baseline = find_baseline(groups, options.baseline) if options.baseline else []
+    except ValueError as error:
+        parser.error(f"--baseline: {error}")
     drawn = [] if options.no_figures else groups
     curves: Curves = _read_each(drawn, folders, read_curves, {})
     histories: Histories = _read_each(drawn, folders, read_history, [])
     _print_table(groups, metrics)
     written = _write_tables(out, groups, metrics, arguments)
+    if baseline:
+        page = comparison_markdown(groups, baseline, metrics, options.baseline)
+        written.append(out / "comparison.md")
+        written[-1].write_text(page, encoding="utf-8", newline="\n")
+    if arrays := replicate_arrays(groups, metrics):
+        written.append(write_arrays(out / REPLICATES, arrays))
     if not options.no_figures:
         written += _write_figures(out, groups, curves)
     page = report_page(groups, metrics, arguments, curves=curves, histories=histories, claims=claims)
@@ -79,6 +102,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="A,B",
         help="columns, such as eer,val/auc (default: accuracy, TAR@FAR=1e-2 and 1e-3, EER, rank-1)",
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="ROW",
+        help="also write comparison.md: how far each row lies above or below this one, its row "
+        "or its name in figures; paired by seed and, where runs have replicates, by test identity",
     )
     parser.add_argument(
         "--claims", type=Path, metavar="FILE", help="also show results/chapter/claims.csv in report.html"
@@ -141,6 +170,16 @@ def _write_figures(out: Path, groups: Sequence[Group], curves: Curves) -> list[P
         labelled = {label: curves[place] for label, place in zip(labels, places, strict=True)}
         written += write_curve_figures(out, labelled, task, suffix, known)
     return written
+
+
+def _read_replicates(groups: Sequence[Group], folders: dict[int, Path]) -> None:
+    """Give each group the mean over its runs of their replicates, of the metrics that all of these have."""
+    nothing: dict[str, np.ndarray] = {}
+    for group, found in zip(groups, _read_each(groups, folders, read_replicates, nothing), strict=True):
+        names = set.intersection(*map(set, found))
+        for name in sorted(names):
+            if len({len(run[name]) for run in found}) == 1:
+                group.replicates[name] = sum(run[name].astype(float) for run in found) / len(found)
 
 
 def _read_each(

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from lossbench.config import PARTS, flatten
 from lossbench.records import Record
 from lossbench.report.interval import Estimate, estimate
@@ -20,12 +22,14 @@ class Group:
 
     ``settings`` is the flat configuration they share, ``differs`` the part of it a reader needs beside the
     names and knobs, ``repeats`` the number of runs left out because their seed was already there.
+    ``replicates`` holds (r,) by metric, the runs' mean with other test identities, where each has them.
     """
 
     runs: list[Record]
     settings: dict[str, Any]
     differs: dict[str, Any] = field(default_factory=dict)
     repeats: int = 0
+    replicates: dict[str, np.ndarray] = field(default_factory=dict)
 
     def part(self, name: str) -> str:
         """Resolved name of the dataset, backbone, head or loss."""

@@ -1,0 +1,109 @@
+"""Differences to a baseline, paired by seed and by test identity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from lossbench.records import read_replicates, write_record, write_replicates
+from lossbench.report.__main__ import main
+from lossbench.report.comparison import compare, find_baseline, paired_replicates, replicate_arrays
+from lossbench.report.groups import group_records
+
+from .conftest import make_record
+
+METRIC = "test/tar_far_1e_3"
+LINEAR, MARGIN = [0.70, 0.72, 0.69, 0.71], [0.74, 0.755, 0.74, 0.75]
+
+
+def groups(people=0.0):
+    """Two heads on four seeds; people: sd of the difference over resampled test identities."""
+    records = [
+        make_record(head, seed, metrics={METRIC: value})
+        for head, values in (("linear", LINEAR), ("amsoftmax", MARGIN))
+        for seed, value in enumerate(values)
+    ]
+    margin, linear = group_records(records)
+    if people:
+        generator = np.random.default_rng(0)
+        shared = generator.normal(0.7, 0.1, 400)
+        linear.replicates[METRIC] = shared
+        margin.replicates[METRIC] = shared + generator.normal(0.04, people, 400)
+    return margin, linear
+
+
+def only_gap(margin, linear):
+    (gap,) = compare([margin, linear], [linear], [METRIC])["glyphs"]
+    return gap
+
+
+def test_without_replicates_it_is_the_paired_t_test_over_seeds():
+    gap = only_gap(*groups())
+    expected = ttest_rel(MARGIN, LINEAR)
+    low, high = expected.confidence_interval()
+    assert gap.test[:3] == pytest.approx((np.mean(np.subtract(MARGIN, LINEAR)), low, high))
+    assert (gap.test.p, gap.p_holm) == (pytest.approx(expected.pvalue), gap.test.p)
+    assert (gap.above, gap.seeds, gap.metric) == (4, 4, METRIC)
+
+
+def test_what_both_share_on_other_identities_cancels_and_what_they_do_not_widens():
+    seeds, alike, apart = (only_gap(*groups(people)).test for people in (0, 1e-6, 0.03))
+    assert alike[1:3] == pytest.approx(seeds[1:3], abs=1e-5)
+    assert apart.high - apart.low > 2 * (seeds.high - seeds.low)
+    assert apart.high - apart.low == pytest.approx(2 * 1.97 * 0.03, rel=0.15)
+    assert seeds.p < 0.05 < apart.p
+
+
+def test_two_seeds_in_common_tell_nothing():
+    margin, linear = groups()
+    del margin.runs[:2]
+    assert compare([margin, linear], [linear], [METRIC]) == {}
+
+
+def test_p_is_adjusted_over_all_rows_of_the_page():
+    margin, linear = groups()
+    (twice,) = group_records(
+        [make_record("cosine", seed, metrics={METRIC: value}) for seed, value in enumerate(MARGIN)]
+    )
+    found = compare([margin, twice, linear], [linear], [METRIC])["glyphs"]
+    assert [gap.p_holm for gap in found] == pytest.approx([2 * gap.test.p for gap in found])
+
+
+def test_replicates_of_another_number_are_no_pairs():
+    margin, linear = groups(0.01)
+    linear.replicates[METRIC] = linear.replicates[METRIC][:200]
+    assert paired_replicates(margin, linear, METRIC) == ()
+    assert replicate_arrays([margin, linear], [METRIC]) == {}
+
+
+def test_an_unknown_baseline_is_refused_with_the_names_there_are():
+    with pytest.raises(ValueError, match=r"'softmax'; there are: amsoftmax m=0\.35 s=30, linear"):
+        find_baseline(groups(), "softmax")
+
+
+def test_the_command_writes_the_page_and_the_mean_replicates(tmp_path: Path, capsys):
+    for head, values in (("linear", LINEAR), ("amsoftmax", MARGIN)):
+        for seed, value in enumerate(values):
+            folder = tmp_path / f"{head}-{seed}"
+            write_record(folder, make_record(head, seed, metrics={METRIC: value, "test/eer": 0.1}))
+            write_replicates(folder, {METRIC: np.full(300, value) + np.linspace(-0.1, 0.1, 300)})
+    arguments = [str(tmp_path), "--no-figures", "--metrics", "tar_far_1e_3"]
+    assert main([*arguments, "--baseline", "linear"]) == 0
+    page = (tmp_path / "report/comparison.md").read_text()
+    expected = ttest_rel(MARGIN, LINEAR)
+    low, high = (f"{100 * end:+.2f}" for end in expected.confidence_interval())
+    chance = f"{low} to {high} | 4 of 4 | {expected.pvalue:.2g} | resolved |"
+    assert f"| amsoftmax m=0.35 s=30 | TAR@FAR=1e-3 | +4.13 | {chance}" in page
+    assert "seeds and test identities" in page
+    with np.load(tmp_path / "report/replicates.npz", allow_pickle=False) as arrays:
+        assert arrays["metrics"].tolist() == [METRIC]
+        assert arrays["row"].tolist() == ["amsoftmax m=0.35 s=30", "linear"]
+        assert arrays["replicates"].shape == (2, 1, 300)
+        assert arrays["replicates"][1, 0].mean() == pytest.approx(np.mean(LINEAR))
+    assert read_replicates(tmp_path) == {}
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--baseline", "softmax"])
+    assert "--baseline: no row is called 'softmax'" in capsys.readouterr().err

@@ -177,13 +177,20 @@ def test_flip_never_and_always() -> None:
     assert torch.equal(flip(batch(), seeded(), p=1.0), batch().flip(-1))
 
 
-def test_crop_equals_cutting_one_image_after_another() -> None:
-    images = batch(8, 3, 9, 7)
-    out = crop(images, seeded(), padding=2)
-    top, left = torch.randint(5, (2, 8), generator=seeded())
-    padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
-    for i in range(8):
-        assert torch.equal(out[i], padded[i, :, top[i] : top[i] + 9, left[i] : left[i] + 7])
+@pytest.mark.parametrize("shape", [(8, 3, 9, 7), (5, 1, 7, 9), (1, 2, 1, 1), (0, 3, 4, 4), (40, 3, 32, 24)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("padding", [0, 1, 4])
+def test_crop_equals_cutting_one_image_after_another(shape, layout, padding: int) -> None:
+    images = torch.rand(shape, generator=seeded(5)).contiguous(memory_format=layout)
+    out = crop(images, seeded(), padding=padding)
+    top, left = torch.randint(2 * padding + 1, (2, shape[0]), generator=seeded())
+    padded = torch.nn.functional.pad(images, (padding,) * 4)
+    rows, columns = slice(shape[2]), slice(shape[3])
+    for i in range(shape[0]):
+        assert torch.equal(out[i], padded[i, :, top[i] :, left[i] :][:, rows, columns])
+    assert out.shape == shape
+    # convolutions round otherwise in another layout: runs could not be repeated
+    assert out.stride() == torch.empty(*shape[:1], *shape[2:], shape[1]).permute(0, 3, 1, 2).stride()
 
 
 def test_crop_without_padding_changes_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from lossbench.data.__main__ import main
 from lossbench.data.checking import find_faults
 from lossbench.data.contents import contents
+from lossbench.datasets.threads import cores
 from lossbench.readers import write_records
 from tests.data.images import encoded, picture, png
 from tests.datasets.known_files import write_folder, write_tar, write_zip
@@ -50,6 +52,29 @@ def kinds(path: Path) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("write", [write_folder, write_tar, write_zip])
 def test_every_fault_is_found_once_in_folders_and_archives(tmp_path: Path, write) -> None:
     assert sorted(kinds(write(tmp_path / "set", FAULTY))) == sorted(EXPECTED)
+
+
+def test_damaged_members_of_a_zip_are_named_and_the_others_read(tmp_path: Path, capsys) -> None:
+    path = write_zip(tmp_path / "set.zip", {"anna/1.png": png(1)})
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {"anna/2.png": png(2), "ben/1.png": b"", "ben/2.png": png(4)}.items():
+            archive.writestr(name, data)
+    with zipfile.ZipFile(path) as archive:
+        stored, packed = (archive.getinfo(name).header_offset for name in ("anna/1.png", "anna/2.png"))
+    data = bytearray(path.read_bytes())
+    data[stored + 30 + len("anna/1.png") + 50] ^= 1  # a pixel: the checksum is wrong
+    data[packed + 30 + len("anna/2.png")] = 0xFF  # of the first block: deflate knows no such kind
+    path.write_bytes(data)
+    found = {one.file: (one.kind, one.what) for one in find_faults(contents(path))}
+    assert {name: kind for name, (kind, _) in found.items()} == {
+        "anna/1.png": "broken",
+        "anna/2.png": "broken",
+        "ben/1.png": "empty",
+    }
+    assert "anna/1.png is damaged (Bad CRC-32" in found["anna/1.png"][1]
+    assert "anna/2.png is damaged (Error -3 while decompressing" in found["anna/2.png"][1]
+    assert main(["check", str(path)]) == 1
+    assert "4 images of 2 identities, 3 cannot be read" in capsys.readouterr().out
 
 
 def test_files_passed_over_are_counted_by_reason(tmp_path: Path) -> None:
@@ -172,4 +197,4 @@ def test_memory_holds_a_few_chunks_at_a_time(tmp_path: Path, monkeypatch) -> Non
     for done, _ in enumerate(checking._examined(counted())):
         seen.append(read - done)
     assert len(seen) == 10_000
-    assert max(seen) <= 512 * (2 * checking.cores() + 1)
+    assert max(seen) <= 512 * (2 * cores() + 1)

@@ -106,6 +106,14 @@ def test_a_cache_folder_that_is_a_file_is_refused(tmp_path: Path, monkeypatch: p
         cached_arrays("k", Counted())
 
 
+def test_a_cache_folder_below_home_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOSSBENCH_CACHE", "~/my cache")
+    cached_arrays("k", Counted())
+    assert cache.cache_folder() == tmp_path / "my cache"
+    assert (tmp_path / "my cache" / "k.npz").is_file()
+
+
 def test_an_unwritable_folder_is_reported_once_and_done_without(tmp_path: Path, monkeypatch, caplog) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LOSSBENCH_CACHE", str(tmp_path / "file" / "below"))

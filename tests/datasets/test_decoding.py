@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from lossbench.datasets import decoding
+from lossbench.datasets import threads as threads_module
 from lossbench.datasets.decoding import Pixels, decode_all
 
 
@@ -251,7 +252,7 @@ def test_many_images_are_decoded_whatever_the_threads(monkeypatch):
     monkeypatch.setattr(decoding, "_CHUNK", 500)
     files = [(row, encoded(drawing(seed=row)) if row % 7 else b"no image") for row in range(100)]
     for threads in (1, 3):
-        monkeypatch.setattr(decoding, "cores", lambda threads=threads: threads)
+        monkeypatch.setattr(threads_module, "cores", lambda threads=threads: threads)
         images, broken = {}, {}
         for part in decode_all(files, Pixels(height=4, width=4, channels=3)):
             images |= dict(zip(part.rows, part.images, strict=True))
@@ -265,7 +266,7 @@ def test_many_images_are_decoded_whatever_the_threads(monkeypatch):
 
 def test_files_are_read_no_further_than_needed_and_threads_end(monkeypatch):
     monkeypatch.setattr(decoding, "_CHUNK", 1)
-    monkeypatch.setattr(decoding, "cores", lambda: 2)
+    monkeypatch.setattr(threads_module, "cores", lambda: 2)
     taken = []
 
     def files():

@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
-from lossbench.datasets import Dataset, Folder, Split, image_files, prepared
+from lossbench.datasets import Dataset, Folder, Split, image_files, load, prepared
 from lossbench.datasets.decoding import Pixels
 
 OPTIONS = {"height": 6, "width": 5, "channels": 3, "box": None, "fit": "stretch", "skip_broken": False}
@@ -204,6 +204,16 @@ def test_broken_images_are_named_or_left_out(faces, tmp_path):
         file.write_bytes(b"")
     with pytest.raises(ValueError, match="14 of 14 images are broken"):
         source(faces, skip_broken=True).collect()
+
+
+def test_what_one_job_leaves_out_the_next_one_refuses(faces):
+    (faces / "zoe/2.png").write_bytes(b"\x89PNG no more")
+    for _ in range(2):
+        spared = load(source(faces, skip_broken=True))
+        assert spared.facts["broken"] == 1
+        assert load(source(faces, skip_broken=True)) is spared
+        with pytest.raises(ValueError, match=r"1 of 7 images are broken: zoe/2\.png"):
+            load(source(faces))
 
 
 def test_roles_above_the_identities_are_prescribed(faces, tmp_path):

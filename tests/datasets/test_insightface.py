@@ -100,6 +100,16 @@ def test_decoding_happens_once(folder, monkeypatch):
     assert again.sha256 == first.sha256
 
 
+def test_reading_a_streamed_set_through_shows_how_far_it_is(folder, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    streamed(folder).collect()
+    shown = capsys.readouterr().err
+    assert "reading" in shown
+    assert "100%" in shown
+    streamed(folder).collect()
+    assert capsys.readouterr().err == ""
+
+
 def test_a_streamed_set_is_read_through_once(folder, monkeypatch):
     first = streamed(folder).collect()
     monkeypatch.setattr(insightface, "_read_through", lambda *_: pytest.fail("read again"))

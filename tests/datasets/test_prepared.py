@@ -17,7 +17,7 @@ from collections import namedtuple
 import numpy as np
 import pytest
 
-from lossbench.datasets import cache, prepared
+from lossbench.datasets import cache, prepared, threads
 from lossbench.datasets.duplicates import pixel_digests
 from lossbench.datasets.prepared import Plan
 
@@ -75,6 +75,29 @@ def test_the_digest_follows_pixels_labels_and_names():
     digests = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in ROWS]
     arrays = {"pixels": np.array(digests, dtype="S16"), "labels": LABELS, "names": np.array(NAMES)}
     assert found.sha256 == cache.digest(arrays)
+
+
+@pytest.fixture
+def hasty():
+    """Threads take turns in the middle of everything."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("writable", [True, False])
+@pytest.mark.parametrize("count", [1, 4])
+def test_what_is_stored_does_not_depend_on_the_threads(own, monkeypatch, hasty, writable, count):
+    monkeypatch.setattr(threads, "cores", lambda: count)
+    if not writable:
+        monkeypatch.setenv("LOSSBENCH_CACHE", "/proc/none")
+    rows = np.random.default_rng(1).integers(0, 256, (400, 50, 60, 3), dtype=np.uint8)
+    columns = {"labels": np.arange(400) % 2, "origin": np.arange(400).astype(np.str_)}
+    blocks = ((range(at, at + 5), rows[at : at + 5]) for at in reversed(range(0, 400, 5)))
+    found = prepared.prepared("a", KEY, lambda: Plan(rows.shape, columns, ("a", "b"), blocks))
+    np.testing.assert_array_equal(found.images, rows)
+    np.testing.assert_array_equal(found.columns["pixels"], pixel_digests(rows))
 
 
 def test_another_key_is_another_folder():

@@ -85,6 +85,29 @@ def test_every_kind_of_archive_gives_its_files_whatever_its_name(tmp_path, data)
     assert list(read_files(path, [])) == []
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"format": tarfile.USTAR_FORMAT},
+        {"format": tarfile.GNU_FORMAT},
+        {"format": tarfile.PAX_FORMAT},
+        {"format": tarfile.PAX_FORMAT, "pax_headers": {"comment": "of all files"}},
+    ],
+    ids=["ustar", "gnu", "pax", "pax with a header of its own"],
+)
+def test_every_format_of_tar_is_read_as_tarfile_reads_it(tmp_path, options):
+    names = ["a/1", "ü/é" * 9, "n" * 100, "f" * 60 + "/" + "n" * 90, "./dot//2"]
+    names += ["deep/" * 50 + "1"] if options["format"] != tarfile.USTAR_FORMAT else []
+    entries = [special("folder", tarfile.DIRTYPE), special("slash/", tarfile.DIRTYPE)]
+    entries += [(name, name.encode() * (i + 1) * 40) for i, name in enumerate(names)]
+    path = written(tmp_path, tar_bytes(entries, **options))
+    with tarfile.open(path) as archive:
+        files = [info for info in archive if info.isreg()]
+        expected = {info.name.replace("./dot//", "dot/"): archive.extractfile(info).read() for info in files}
+    assert len(expected) == len(names)
+    assert dict(read_files(path, list_files(path).names)) == expected
+
+
 def test_a_folder_gives_its_files(tmp_path):
     for name, data in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -83,19 +83,20 @@ def flip(
 def crop(images: Float[Tensor, "n c h w"], generator: Generator, *, padding: int) -> Float[Tensor, "n c h w"]:
     """Pad by ``padding`` black pixels on each side, then cut each image to its old size at a random place.
 
+    They come back in ``torch.channels_last``, whatever they were in.
+
     Raises:
         ValueError: if padding is no whole number >= 0.
     """
     check_range("padding", padding, low=0, integer=True)
-    n, _, height, width = images.shape
+    n, channels, height, width = images.shape
     size, device = 2 * padding + 1, generator.device
-    corner = torch.randint(size, (2, n, 1), generator=generator, device=device).to(images.device)
-    rows = corner[0] + torch.arange(height, device=images.device)
-    columns = corner[1] + torch.arange(width, device=images.device)
-    padded = F.pad(images, (padding, padding, padding, padding))
-    sample = torch.arange(n, device=images.device).view(-1, 1, 1)
-    cut = padded.permute(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]]
-    return cut.permute(0, 3, 1, 2)
+    top, left = torch.randint(size, (2, n), generator=generator, device=device).to(images.device)
+    padded = images.new_zeros(n, height + size - 1, width + size - 1, channels)
+    padded[:, padding : padding + height, padding : padding + width] = images.permute(0, 2, 3, 1)
+    # each place where an image could be cut, as a view: (n, size, size, c, h, w)
+    places = padded.unfold(1, height, 1).unfold(2, width, 1)
+    return places[torch.arange(n, device=images.device), top, left]
 
 
 def _grid(theta: Float[Tensor, "n 2 3"], height: int, width: int) -> Float[Tensor, "n h w 2"]:

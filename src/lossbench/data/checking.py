@@ -5,25 +5,23 @@ from __future__ import annotations
 import csv
 import time
 import warnings
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from rich.text import Text
 
-from lossbench.data.contents import Contents, Encoded, contents
+from lossbench.data.contents import Contents, contents
 from lossbench.data.examining import UNREADABLE, Examined, examined
-from lossbench.datasets.decoding import cores
+from lossbench.datasets.decoding import Encoded, chunks
+from lossbench.datasets.progress import bar
+from lossbench.datasets.threads import in_threads
 
 _SHOWN = 20  # cautions of a kind; faults are all shown
-_CHUNK = 1 << 22  # bytes that one thread examines at a time
+_LEAST = 1 << 13  # bytes that the smallest image counts for
 
 
 class Finding(NamedTuple):
@@ -62,12 +60,12 @@ def find_faults(found: Contents) -> Iterator[Finding]:
     """Everything there is to say, in the order of the set. Keeps 16 bytes an image, no pixels."""
     pixels = np.zeros(len(found.files), "S16")
     remarks: dict[int, dict[str, str]] = {}
-    with _bar(len(found.files)) as advance:
+    with bar("reading", len(found.files)) as advance:
         for row, result in _examined(found.read()):
             pixels[row] = result.pixels
             if result.remarks:
                 remarks[row] = result.remarks
-            advance()
+            advance(1)
     for row in sorted(remarks):
         for kind, what in remarks[row].items():
             yield Finding(kind, str(found.identities[row]), str(found.files[row]), what)
@@ -78,18 +76,8 @@ def find_faults(found: Contents) -> Iterator[Finding]:
 
 
 def _examined(encoded: Iterable[Encoded]) -> Iterator[tuple[int, Examined]]:
-    """One thread a core, each with a chunk or one image; two more chunks wait for each."""
-    threads, chunks = cores(), _chunks(encoded)
-    pool = ThreadPoolExecutor(threads)
-    try:
-        ahead: deque[Future[list[tuple[int, Examined]]]] = deque()
-        while True:
-            ahead.extend(pool.submit(_looked_at, chunk) for chunk in islice(chunks, 2 * threads - len(ahead)))
-            if not ahead:
-                return
-            yield from ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    for examined_chunk in in_threads(_looked_at, chunks(encoded, least=_LEAST)):
+        yield from examined_chunk
 
 
 def _looked_at(chunk: list[Encoded]) -> list[tuple[int, Examined]]:
@@ -97,19 +85,6 @@ def _looked_at(chunk: list[Encoded]) -> list[tuple[int, Examined]]:
         (row, Examined({"broken": str(data)}, b"") if isinstance(data, ValueError) else examined(data))
         for row, data in chunk
     ]
-
-
-def _chunks(encoded: Iterable[Encoded]) -> Iterator[list[Encoded]]:
-    chunk: list[Encoded] = []
-    held = 0
-    for row, data in encoded:
-        chunk.append((row, data))
-        held += 0 if isinstance(data, ValueError) else len(data)
-        if held >= _CHUNK or len(chunk) >= 512:
-            yield chunk
-            chunk, held = [], 0
-    if chunk:
-        yield chunk
 
 
 def _copies(found: Contents, pixels: np.ndarray) -> Iterator[Finding]:
@@ -156,12 +131,3 @@ def _write(file: Path, findings: list[Finding]) -> None:
     with file.open("w", encoding="utf-8", newline="") as opened:
         rows = csv.writer(opened)
         rows.writerows([Finding._fields, *findings])
-
-
-@contextmanager
-def _bar(total: int) -> Iterator:
-    """A bar on a terminal; yields what is called once an image."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("reading", total=total)
-        yield lambda: progress.advance(task)

@@ -10,13 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from lossbench.datasets.csv_list import CsvList
+from lossbench.datasets.decoding import Encoded
 from lossbench.datasets.division import ByImage
 from lossbench.datasets.folders import SUFFIXES, Found, find_images
 from lossbench.readers import RecordFile
-from lossbench.readers.archives import list_files, read_files
-
-Encoded = tuple[int, bytes | ValueError]
-"""A row and the bytes of its image, or why it has none."""
+from lossbench.readers.archives import each_file, list_files
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,7 @@ def _of_files(found: Found, passed_over: dict[str, int]) -> Contents:
     rows = {name: row for row, name in enumerate(found.files)}
 
     def read() -> Iterator[Encoded]:
-        if not found.root.is_dir():
-            yield from ((rows[name], data) for name, data in read_files(found.root, found.files))
-            return
-        for name, row in rows.items():
-            try:
-                yield row, next(read_files(found.root, [name]))[1]
-            except ValueError as error:
-                yield row, error
+        return ((rows[name], data) for name, data in each_file(found.root, found.files))
 
     return Contents(found.origin, found.identities, read, passed_over)
 

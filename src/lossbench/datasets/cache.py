@@ -19,7 +19,7 @@ Arrays = dict[str, np.ndarray]
 logger = logging.getLogger(__name__)
 
 KEPT_IN_MEMORY = 2
-_loaded: dict[str, Dataset] = {}
+_loaded: dict[tuple[str, str], Dataset] = {}
 
 
 def load(source: Source) -> Dataset:
@@ -27,7 +27,8 @@ def load(source: Source) -> Dataset:
 
     Treat the arrays as read-only.
     """
-    key = source.fingerprint()
+    # the same rows may have another name, or be refused, by options that the fingerprint leaves out
+    key = source.fingerprint(), repr(source)
     dataset = _loaded.pop(key) if key in _loaded else source.load()
     _loaded[key] = dataset
     while len(_loaded) > KEPT_IN_MEMORY:
@@ -51,7 +52,8 @@ def cache_folder() -> Path:
     Raises:
         ValueError: if it is a file.
     """
-    folder = Path(os.environ.get("LOSSBENCH_CACHE") or user_cache_dir("lossbench", appauthor=False))
+    given = os.environ.get("LOSSBENCH_CACHE")
+    folder = Path(given or user_cache_dir("lossbench", appauthor=False)).expanduser()
     if folder.is_file():
         raise ValueError(
             f"LOSSBENCH_CACHE={folder}: is a file; name a folder (it will be made if it is missing)"

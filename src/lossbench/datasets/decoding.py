@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import io
-import os
+import math
 import struct
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lossbench.datasets.dataset import Dataset
+from lossbench.datasets.threads import in_threads
 from lossbench.validate import check_range
+
+Encoded = tuple[int, bytes | ValueError]
+"""A row and the bytes of its image, or why it has none."""
 
 FITS = ("stretch", "cover", "contain")
 MOST_PIXELS = 1 << 26
@@ -77,8 +79,8 @@ class Pixels:
                 if image.width * image.height > MOST_PIXELS:
                     raise ValueError(f"{image.width}x{image.height} pixels: over {MOST_PIXELS} are refused")
                 ImageOps.exif_transpose(image, in_place=True)
-                flat = _opaque(image).convert("L" if self.channels == 1 else "RGB")
-            resized = self._resized(flat if self.box is None else _cut(flat, self.box))
+                flat = _in_mode("L" if self.channels == 1 else "RGB", _opaque(image))
+                resized = self._resized(flat if self.box is None else _cut(flat, self.box))
         except UnidentifiedImageError as error:
             raise ValueError(f"cannot be read as an image (none of {', '.join(FORMATS)})") from error
         # Pillow meets damaged files with all of these.
@@ -126,6 +128,10 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image
 
 
+def _in_mode(mode: str, image: Image.Image) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which would copy it all the same
+
+
 def _eight_bits(values: np.ndarray) -> Image.Image:
     """Return values (h, w) from 0 to 65535 as grey of 0 to 255, rounded; ``convert`` would clip them."""
     lowest, highest = int(values.min()), int(values.max())
@@ -143,25 +149,26 @@ class Decoded:
     broken: dict[int, str] = field(default_factory=dict)
 
 
-def decode_all(encoded: Iterable[tuple[int, bytes | ValueError]], pixels: Pixels) -> Iterator[Decoded]:
-    """Decode (row, contents) of files, with one thread a core; memory holds a few chunks at a time."""
-    threads = cores()
-    chunks = _chunks(iter(encoded), pixels)
-    pool = ThreadPoolExecutor(threads)
-    try:
-        ahead: deque[Future[Decoded]] = deque()
-        while True:
-            ahead.extend(
-                pool.submit(_decoded, chunk, pixels) for chunk in islice(chunks, 2 * threads - len(ahead))
-            )
-            if not ahead:
-                return
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+def decode_all(encoded: Iterable[Encoded], pixels: Pixels) -> Iterator[Decoded]:
+    """Decode files, with one thread a core; memory holds a few chunks at a time."""
+    return in_threads(partial(_decoded, pixels), chunks(encoded, least=math.prod(pixels.shape)))
 
 
-def _decoded(chunk: list[tuple[int, bytes | ValueError]], pixels: Pixels) -> Decoded:
+def chunks(encoded: Iterable[Encoded], *, least: int) -> Iterator[list[Encoded]]:
+    """Neighbours of some megabytes together; each file counts for ``least`` bytes at least."""
+    chunk: list[Encoded] = []
+    held = 0
+    for row, data in encoded:
+        chunk.append((row, data))
+        held += max(least, 0 if isinstance(data, ValueError) else len(data))
+        if held >= _CHUNK:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
+
+
+def _decoded(pixels: Pixels, chunk: list[Encoded]) -> Decoded:
     found = Decoded()
     for row, data in chunk:
         try:
@@ -172,22 +179,3 @@ def _decoded(chunk: list[tuple[int, bytes | ValueError]], pixels: Pixels) -> Dec
         except ValueError as error:
             found.broken[row] = str(error)
     return found
-
-
-def _chunks(
-    encoded: Iterator[tuple[int, bytes | ValueError]], pixels: Pixels
-) -> Iterator[list[tuple[int, bytes | ValueError]]]:
-    chunk, held = [], 0
-    for row, data in encoded:
-        chunk.append((row, data))
-        size = 0 if isinstance(data, ValueError) else len(data)
-        held += max(size, pixels.height * pixels.width * pixels.channels)
-        if held >= _CHUNK:
-            yield chunk
-            chunk, held = [], 0
-    if chunk:
-        yield chunk
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -18,6 +18,7 @@ from lossbench.datasets.decoding import Pixels, decode_all
 from lossbench.datasets.folders import content_key
 from lossbench.datasets.options import digest_of, divided_fingerprint
 from lossbench.datasets.prepared import Block, Plan, prepared
+from lossbench.datasets.progress import bar
 from lossbench.datasets.streaming import EncodedImages
 from lossbench.readers import RecordFile
 from lossbench.readers.recordio.index import read_index
@@ -141,7 +142,9 @@ def _read_through(records: RecordFile) -> Arrays:
     """Labels (n,) and digests (n, 16) of the encoded images: equal bytes are equal pixels."""
     _ = records.identities
     encoded = np.empty((len(records.images), 16), dtype=np.uint8)
-    for row, key in enumerate(records.images.tolist()):
-        hashed = hashlib.blake2b(records.image_bytes(key), digest_size=16).digest()
-        encoded[row] = np.frombuffer(hashed, np.uint8)
+    with bar("reading", len(encoded)) as advance:
+        for row, key in enumerate(records.images.tolist()):
+            hashed = hashlib.blake2b(records.image_bytes(key), digest_size=16).digest()
+            encoded[row] = np.frombuffer(hashed, np.uint8)
+            advance(1)
     return {"labels": records.labels, "encoded": encoded}

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from filelock import FileLock, Timeout
 
 from lossbench.datasets.cache import Arrays, cache_folder, digest, one_line, report_unwritable
 from lossbench.datasets.collection import Collection
+from lossbench.datasets.progress import bar
+from lossbench.datasets.threads import in_threads
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +39,8 @@ class Plan:
     shape: (n, h, w, c) of all images.
     columns: n entries each; ``labels`` and ``origin``, and ``given`` where the set prescribes roles.
     names: one name per identity, ``labels`` index them.
-    blocks: some rows and their images, uint8, in any order. A row in none of them is left out, and so is an
-    identity without rows.
+    blocks: some rows and their images, uint8, in any order; other threads keep them, so that nobody may write
+    into images once handed out. A row in none of them is left out, and so is an identity without rows.
     facts: anything that json can write, kept with the images; read after the last block.
     """
 
@@ -183,10 +186,12 @@ def _write_images(path: Path, plan: Plan) -> np.ndarray:
         np.lib.format.write_array_header_1_0(file, header)
         start = file.tell()
         file.truncate(start + plan.shape[0] * row_bytes)
+        one_at_a_time = Lock()
 
         def put(row: int, image: np.ndarray) -> None:
-            file.seek(start + row * row_bytes)
-            file.write(image.data)
+            with one_at_a_time:
+                file.seek(start + row * row_bytes)
+                file.write(image.data)
 
         pixels = _filled(put, plan)
         file.flush()
@@ -210,13 +215,20 @@ def _in_memory(plan: Plan) -> Prepared:
 
 
 def _filled(put: Callable[[int, np.ndarray], object], plan: Plan) -> np.ndarray:
-    """Hand every row to ``put``; digests (n,) S16 of the rows, b"" for those that are left out."""
+    """Hand every row to ``put``, by several threads; digests (n,) S16, b"" for rows that are left out."""
     pixels = np.zeros(plan.shape[0], "S16")
-    for rows, block in _shown(plan.blocks, plan.shape[0]):
-        for row, image in zip(rows, block, strict=True):
+
+    def keep(block: Block) -> int:
+        rows, images = block
+        for row, image in zip(rows, images, strict=True):
             whole = np.ascontiguousarray(image, np.uint8).reshape(plan.shape[1:])
             put(row, whole)
             pixels[row] = hashlib.blake2b(whole.data, digest_size=16).digest()
+        return len(rows)
+
+    with bar("decoding", plan.shape[0]) as advance:
+        for count in in_threads(keep, plan.blocks):
+            advance(count)
     return pixels
 
 
@@ -232,16 +244,3 @@ def _described(images: np.ndarray, pixels: np.ndarray, plan: Plan) -> Prepared:
         names = np.array(names[present].tolist(), dtype=np.str_)  # as wide as they are read again
     sha256 = digest({"pixels": columns["pixels"], "labels": columns["labels"], "names": names})
     return Prepared(images, columns, tuple(names.tolist()), plan.facts, sha256)
-
-
-def _shown(blocks: Iterable[Block], total: int) -> Iterator[Block]:
-    """The blocks, with a bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("decoding", total=total)
-        for rows, block in blocks:
-            yield rows, block
-            progress.advance(task, len(rows))

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from lossbench.records import (
     REPLICATES,
     Record,
@@ -22,8 +24,6 @@ from lossbench.records import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from lossbench.report.charts import Curves, Histories
     from lossbench.report.groups import Group
 
@@ -179,7 +179,7 @@ def _read_replicates(groups: Sequence[Group], folders: dict[int, Path]) -> None:
         names = set.intersection(*map(set, found))
         for name in sorted(names):
             if len({len(run[name]) for run in found}) == 1:
-                group.replicates[name] = sum(run[name].astype(float) for run in found) / len(found)
+                group.replicates[name] = np.mean([run[name] for run in found], axis=0, dtype=np.float64)
 
 
 def _read_each(

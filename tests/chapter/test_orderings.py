@@ -89,6 +89,20 @@ def test_differences_decide_together_by_sign_and_holms_p(rows, verdict):
     assert work.failed == []
 
 
+@pytest.mark.parametrize(("few", "told"), [([1.0], "1 seed"), ([1.0, 1.1], "2 seeds")])
+def test_fewer_than_three_seeds_leave_it_open_and_say_so(few, told):
+    work = Working()
+    decide(work, {"few": few, "enough": UP})
+    assert work.verdict == NOT_RESOLVED
+    assert work.measured[0].endswith(f", {told}: three are needed")
+    assert "Holm p" in work.measured[1]
+
+
+def test_nothing_is_decided_without_runs():
+    with pytest.raises(Missing, match="none: no seed has all runs for it"):
+        decide(Working(), {"some": UP, "none": []})
+
+
 def test_the_printed_rows_have_the_names_of_the_experiments():
     rows = [row["row"] for row in printed("table_3_1")]
     assert rows == [row["row"] for row in printed("megaface_rank1")]

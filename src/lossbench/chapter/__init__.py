@@ -39,8 +39,14 @@ SECTIONS = {
     "feasible": "3.6.6 Scales and margins that can work",
     "tables": "3.6.6 The printed tables",
     "miniature": "3.6.6 Table 3.1 in small, by training",
+    "overlap": "3.6.6 Table 3.2 in small, by training",
+    "margin_sweep": "3.6.6 The margin, by training",
+    "open_set": "3.6.6 Where it helps, by training",
     "few_shot": "3.6.6 Classes that training never saw",
     "limits": "3.6.6 Where it does not help",
+    "cautions": "3.6.6 Wrong labels and rare classes, by training",
+    "shift": "3.6.6 Calibration under shift",
+    "scale_margin": "3.6.6 Scale and margin tuned, by training",
 }
 """Module -> heading, in the order of the chapter."""
 

@@ -179,7 +179,7 @@ def _read_replicates(groups: Sequence[Group], folders: dict[int, Path]) -> None:
         names = set.intersection(*map(set, found))
         for name in sorted(names):
             if len({len(run[name]) for run in found}) == 1:
-                group.replicates[name] = np.mean([run[name] for run in found], axis=0, dtype=np.float64)
+                group.replicates[name] = np.stack([run[name] for run in found]).mean(axis=0, dtype=np.float64)
 
 
 def _read_each(

@@ -1,0 +1,81 @@
+"""AM-Softmax over its margin, trained here: what a margin gains, and where the best one lies."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+
+from lossbench.chapter.claim import Working, claim
+from lossbench.chapter.miniature import ENDPOINTS, ONLY_SEEDS
+from lossbench.chapter.orderings import REPRODUCED, decide, settings
+from lossbench.chapter.sweeps import Metrics, called, compare, draw, in_percent, number, points, slope
+from lossbench.report.style import COLOURS, FAINT
+
+LOW, HIGH = 0.3, 0.45
+FITTED = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
+"""A parabola is fitted to the scores at these m: neighbours alone differ by less than seeds do."""
+
+
+def _runs() -> Mapping[float, Metrics]:
+    return settings("margin", "glyphs", number("knob/m"))
+
+
+@claim(
+    "C-AM-claim1-gain",
+    says="A margin gains: m = 0.35 is above m = 0, which is NormFace's head.",
+    verdict=REPRODUCED,
+    correct=ONLY_SEEDS,
+)
+def gain(work: Working) -> None:
+    runs = _runs()
+    compare(work, runs, "m = 0.35 gains over 0", {0.35: 1, 0.0: -1}, ENDPOINTS)
+    _draw(work, runs)
+
+
+@claim(
+    "C-AM-claim1-best",
+    says="The best m lies between 0.30 and 0.45: scores still rise at the one and fall at the other.",
+    verdict=REPRODUCED,
+    correct="By the slopes of a parabola fitted to the scores at m = 0.20 to 0.60 of each seed. "
+    + ONLY_SEEDS,
+)
+def best(work: Working) -> None:
+    runs = _runs()
+    for metric in ENDPOINTS:
+        means = {m: statistics.fmean(row) for m in sorted(runs) if (row := in_percent(runs[m], metric))}
+        if means:
+            work.let(f"{called(metric)}: highest mean {max(means.values()):.2f} % at m = {_highest(means)}")
+    gaps = {}
+    for metric in ENDPOINTS:
+        for what, at, sign in (("rise", LOW, 0.1), ("fall", HIGH, -0.1)):
+            weights = {m: sign * weight for m, weight in slope(FITTED, at).items()}
+            gaps[f"{called(metric)}, points per 0.1 of m: {what} at {at:.2f}"] = points(runs, weights, metric)
+    decide(work, gaps)
+
+
+@claim(
+    "C-AM-claim1-bend",
+    says="From m = 0.20 to 0.60 the scores bend downwards, as they do around a best value.",
+    verdict=REPRODUCED,
+    correct="By how much that parabola's slope falls from m = 0.30 to 0.45. " + ONLY_SEEDS,
+)
+def bend(work: Working) -> None:
+    first, last = slope(FITTED, LOW), slope(FITTED, HIGH)
+    weights = {m: 0.1 * (first[m] - last[m]) for m in FITTED}
+    compare(work, _runs(), f"per 0.1 of m: slope at {LOW:.2f} minus at {HIGH:.2f}", weights, ENDPOINTS)
+
+
+def _highest(means: Mapping[float, float]) -> str:
+    return f"{max(means, key=means.__getitem__):.2f}"
+
+
+def _draw(work: Working, runs: Mapping[float, Metrics]) -> None:
+    every = work.figure("fig-3.6-margin-sweep", 6.8, 5.0).subplots(2, 2, sharex=True)
+    for axes, colour, metric in zip(every.flat, COLOURS, ENDPOINTS, strict=False):
+        axes.axvspan(LOW, HIGH, color=FAINT, alpha=0.3, linewidth=0)
+        draw(axes, {m: in_percent(seeds, metric) for m, seeds in runs.items()}, colour)
+        axes.set_title(called(metric))
+    for axes in every[1]:
+        axes.set_xlabel("margin m")
+    for axes in every[:, 0]:
+        axes.set_ylabel("percent")

@@ -10,7 +10,8 @@ from scipy import stats
 
 from lossbench.chapter import miniature
 from lossbench.chapter.claim import NOT_RUN, Missing, Working, examine
-from lossbench.chapter.orderings import CONTRADICTED, NOT_RESOLVED, REPRODUCED, committed, decide, orderings
+from lossbench.chapter.committed import Row, committed
+from lossbench.chapter.orderings import CONTRADICTED, NOT_RESOLVED, REPRODUCED, decide, orderings
 from lossbench.chapter.printed import printed
 
 
@@ -151,3 +152,29 @@ def test_without_runs_the_claim_says_which_sweep_makes_them(tmp_path, monkeypatc
     assert "sweep=table_3_1 dataset=lfw" in found.reason
     with pytest.raises(Missing):
         committed("table_3_1", "glyphs")
+
+
+def test_test_identities_widen_a_difference_and_what_rows_share_cancels():
+    generator = np.random.default_rng(1)
+    rows, shared = {}, generator.normal(0, 1, 400)
+    for name, values, own in (("one", UP, 0.5), ("other", [0.0, 0.02, -0.02], 0.0)):
+        rows[name] = Row()
+        rows[name].update({seed: {"a": value} for seed, value in enumerate(values)})
+        rows[name].people = {"a": shared + own * generator.normal(0, 1, 400)}
+    (seeds,) = orderings(runs(one=UP, other=[0.0, 0.02, -0.02]), [("one", "other")], ["a"])
+    (both,) = orderings(rows, [("one", "other")], ["a"])
+    assert (both.people, seeds.people) == (True, False)
+    assert both.mean == seeds.mean
+    assert both.high - both.low == pytest.approx(2 * 1.97 * 0.5, rel=0.1)
+    assert both.high - both.low > 2 * (seeds.high - seeds.low)
+    rows["other"].people = {}
+    assert orderings(rows, [("one", "other")], ["a"]) == [seeds]
+
+
+def test_committed_runs_carry_the_replicates_of_their_row(table):
+    record = {"metric": np.array(["test/ladder/cmc_1"]), "id": np.array(["00", "01", "02"])}
+    np.savez(table / "replicates.npz", **record, group=np.zeros(3, int), replicates=np.full((1, 1, 5), 0.5))
+    found = committed("table_3_1", "glyphs")
+    first, second = (found[row["row"]] for row in printed("table_3_1")[:2])
+    assert first.people["test/ladder/cmc_1"].tolist() == [0.5] * 5
+    assert second.people == {}

@@ -7,8 +7,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from lossbench.chapter.claim import Missing
-from lossbench.chapter.orderings import contrast, settings
-from lossbench.chapter.sweeps import both, called, draw, number, points, slope, with_interval
+from lossbench.chapter.committed import settings
+from lossbench.chapter.orderings import contrast, points, with_interval
+from lossbench.chapter.sweeps import both, called, draw, number, slope
 from tests.chapter.sweeping import write_runs
 
 NOISE = "config/dataset.label_noise"

@@ -10,7 +10,13 @@ from scipy.stats import ttest_rel
 
 from lossbench.records import read_replicates, write_record, write_replicates
 from lossbench.report.__main__ import main
-from lossbench.report.comparison import compare, find_baseline, paired_replicates, replicate_arrays
+from lossbench.report.comparison import (
+    compare,
+    find_baseline,
+    paired_replicates,
+    read_people,
+    replicate_arrays,
+)
 from lossbench.report.groups import group_records
 
 from .conftest import make_record
@@ -98,11 +104,15 @@ def test_the_command_writes_the_page_and_the_mean_replicates(tmp_path: Path, cap
     chance = f"{low} to {high} | 4 of 4 | {expected.pvalue:.2g} | resolved |"
     assert f"| amsoftmax m=0.35 s=30 | TAR@FAR=1e-3 | +4.13 | {chance}" in page
     assert "seeds and test identities" in page
-    with np.load(tmp_path / "report/replicates.npz", allow_pickle=False) as arrays:
-        assert arrays["metrics"].tolist() == [METRIC]
-        assert arrays["row"].tolist() == ["amsoftmax m=0.35 s=30", "linear"]
-        assert arrays["replicates"].shape == (2, 1, 300)
-        assert arrays["replicates"][1, 0].mean() == pytest.approx(np.mean(LINEAR))
+    people = read_people(tmp_path / "report/replicates.npz")
+    assert len(people) == 8
+    for head, values in (("linear", LINEAR), ("amsoftmax", MARGIN)):
+        for seed in range(4):
+            found = people[make_record(head, seed).id]
+            assert found.keys() == {METRIC}
+            assert found[METRIC].shape == (300,)
+            assert found[METRIC].mean() == pytest.approx(np.mean(values))
+    assert read_people(tmp_path / "absent.npz") == {}
     assert read_replicates(tmp_path) == {}
     with pytest.raises(SystemExit, match="2"):
         main([*arguments, "--baseline", "softmax"])

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from lossbench.chapter.claim import Claim, Working, claim
-from lossbench.chapter.miniature import ONLY_SEEDS
-from lossbench.chapter.orderings import REPRODUCED, settings
+from lossbench.chapter.committed import Metrics, settings
+from lossbench.chapter.miniature import CHANCE
+from lossbench.chapter.orderings import REPRODUCED, points, with_interval
 from lossbench.chapter.sweeps import (
-    Metrics,
     below,
     both,
     called,
@@ -17,8 +17,6 @@ from lossbench.chapter.sweeps import (
     draw,
     in_percent,
     number,
-    points,
-    with_interval,
 )
 from lossbench.report.style import COLOURS
 
@@ -60,9 +58,7 @@ TAIL = Caution(
 
 
 def _gain(id: str, says: str, one: Caution, stem: str) -> Claim:
-    @claim(
-        id, says=says, verdict=REPRODUCED, correct=f"In points: lower scores leave less to gain. {ONLY_SEEDS}"
-    )
+    @claim(id, says=says, verdict=REPRODUCED, correct=f"In points: lower scores leave less to gain. {CHANCE}")
     def check(work: Working) -> None:
         runs = one.runs()
         for level, name in one.levels.items():
@@ -78,7 +74,7 @@ def _gain(id: str, says: str, one: Caution, stem: str) -> Claim:
 
 
 def _smaller(id: str, says: str, one: Caution) -> Claim:
-    @claim(id, says=says, verdict=REPRODUCED, correct=ONLY_SEEDS)
+    @claim(id, says=says, verdict=REPRODUCED, correct=CHANCE)
     def check(work: Working) -> None:
         smaller = {(one.most, 0.2): 1, (one.most, 0.35): -1}
         compare(work, one.runs(), f"m = 0.20 gains over 0.35, {one.levels[one.most]}", smaller, one.metrics)

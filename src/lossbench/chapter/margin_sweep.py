@@ -6,9 +6,10 @@ import statistics
 from collections.abc import Mapping
 
 from lossbench.chapter.claim import Working, claim
-from lossbench.chapter.miniature import ENDPOINTS, ONLY_SEEDS
-from lossbench.chapter.orderings import REPRODUCED, decide, settings
-from lossbench.chapter.sweeps import Metrics, called, compare, draw, in_percent, number, points, slope
+from lossbench.chapter.committed import Metrics, settings
+from lossbench.chapter.miniature import CHANCE, ENDPOINTS
+from lossbench.chapter.orderings import REPRODUCED, decide, points
+from lossbench.chapter.sweeps import called, compare, draw, in_percent, number, slope
 from lossbench.report.style import COLOURS, FAINT
 
 LOW, HIGH = 0.3, 0.45
@@ -24,7 +25,7 @@ def _runs() -> Mapping[float, Metrics]:
     "C-AM-claim1-gain",
     says="A margin gains: m = 0.35 is above m = 0, which is NormFace's head.",
     verdict=REPRODUCED,
-    correct=ONLY_SEEDS,
+    correct=CHANCE,
 )
 def gain(work: Working) -> None:
     runs = _runs()
@@ -36,8 +37,7 @@ def gain(work: Working) -> None:
     "C-AM-claim1-best",
     says="The best m lies between 0.30 and 0.45: scores still rise at the one and fall at the other.",
     verdict=REPRODUCED,
-    correct="By the slopes of a parabola fitted to the scores at m = 0.20 to 0.60 of each seed. "
-    + ONLY_SEEDS,
+    correct="By the slopes of a parabola fitted to the scores at m = 0.20 to 0.60 of each seed. " + CHANCE,
 )
 def best(work: Working) -> None:
     runs = _runs()
@@ -57,7 +57,7 @@ def best(work: Working) -> None:
     "C-AM-claim1-bend",
     says="From m = 0.20 to 0.60 the scores bend downwards, as they do around a best value.",
     verdict=REPRODUCED,
-    correct="By how much that parabola's slope falls from m = 0.30 to 0.45. " + ONLY_SEEDS,
+    correct="By how much that parabola's slope falls from m = 0.30 to 0.45. " + CHANCE,
 )
 def bend(work: Working) -> None:
     first, last = slope(FITTED, LOW), slope(FITTED, HIGH)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from lossbench.chapter.claim import Working, claim
-from lossbench.chapter.miniature import COLUMNS, LADDER, ONLY_SEEDS
-from lossbench.chapter.orderings import REPRODUCED, Runs, committed, decide
+from lossbench.chapter.committed import Runs, committed
+from lossbench.chapter.miniature import CHANCE, COLUMNS, LADDER
+from lossbench.chapter.orderings import REPRODUCED, decide, points
 from lossbench.chapter.printed import printed
-from lossbench.chapter.sweeps import below, called, draw, points
+from lossbench.chapter.sweeps import below, called, draw
 from lossbench.report.style import COLOURS
 
 AM, SOFTMAX = "amsoftmax_035", "softmax"
@@ -21,7 +22,7 @@ RATES = {f"test/ladder/tar_far_1e_{n}": f"1e-{n}" for n in (6, 5, 4)}
     "C-AM-good1",
     says="Open-set identification and verification gain most from AM: more than closed-set accuracy.",
     verdict=REPRODUCED,
-    correct=f"AM m = 0.35 over plain softmax, in points: accuracy has less room to gain. {ONLY_SEEDS}",
+    correct=f"AM m = 0.35 over plain softmax, in points: accuracy has less room to gain. {CHANCE}",
 )
 def gain_most(work: Working) -> None:
     runs, gain = committed("table_3_1", "glyphs"), {AM: 1, SOFTMAX: -1}
@@ -45,7 +46,7 @@ def gain_most(work: Working) -> None:
     "C-AM-fig23",
     says="Among many distractors AM is above every other loss, at rank 1 and at a low FAR (Figure 3.23).",
     verdict=REPRODUCED,
-    correct=f"One backbone for all. {ONLY_SEEDS}",
+    correct=f"One backbone for all. {CHANCE}",
 )
 def distractors(work: Working) -> None:
     runs, others = committed("table_3_1", "glyphs"), [row for row in LADDER if row != AM]

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from scipy.special import stdtr
+import numpy as np
 
 from lossbench.chapter.claim import Missing, Working
-from lossbench.intervals import holm, mean_interval
-from lossbench.report.export import read_runs, run_numbers
+from lossbench.chapter.committed import Metrics, Row, Runs, Setting
+from lossbench.intervals import MeanTest, holm, mean_test
 
 REPRODUCED, NOT_RESOLVED, CONTRADICTED = "reproduced", "not resolved", "contradicted"
-Runs = Mapping[str, Mapping[int, Mapping[str, float]]]
-"""row -> seed -> metric -> value."""
-Setting = TypeVar("Setting", bound=Hashable)
 FEWEST = 3
 """Seeds without which nothing is decided."""
 
 
+class Gaps(list[float]):
+    """A difference in each seed; people: (r,), their mean with other test identities, or nothing."""
+
+    def __init__(self, seeds: Iterable[float], people: Sequence[float] = ()) -> None:
+        super().__init__(seeds)
+        self.people = people
+
+
 class Difference(NamedTuple):
-    """By how much one row exceeds another: mean and 95 % t interval over paired seeds.
+    """By how much one row exceeds another: mean and 95 % interval over paired seeds and test identities.
 
     p: two-sided, adjusted by Holm over the family it was declared in. above: seeds in which it is higher.
+    people: whether the chance is that of test identities too.
     """
 
     upper: str
@@ -37,42 +40,8 @@ class Difference(NamedTuple):
     p: float
     above: int
     seeds: int
+    people: bool
     verdict: str
-
-
-def committed(name: str, dataset: str, folder: Path = Path("results")) -> Runs:
-    """Runs of one data set in ``folder/<name>/runs.csv``; raises Missing where it is not there."""
-    return settings(name, dataset, lambda run: run.get("row") or None, folder)
-
-
-def settings(
-    name: str,
-    dataset: str,
-    setting: Callable[[Mapping[str, str]], Setting | None],
-    folder: Path = Path("results"),
-) -> dict[Setting, dict[int, dict[str, float]]]:
-    """What tells runs apart -> seed -> metric -> value, of the runs in ``folder/<name>/runs.csv``.
-
-    setting: of a row of that table; None leaves the run out.
-    Raises Missing where there are none on ``dataset``; ValueError where two have the same setting and seed.
-    """
-    path = folder / name / "runs.csv"
-    if not path.is_file():
-        raise Missing(
-            f"no {path}: python -m lossbench sweep={name} dataset={dataset}, then report --out {path.parent}"
-        )
-    found: dict[Setting, dict[int, dict[str, float]]] = {}
-    for run in read_runs(path).values():
-        if run["dataset"] != dataset or (key := setting(run)) is None:
-            continue
-        seeds, seed = found.setdefault(key, {}), int(run["seed"])
-        if seed in seeds:
-            raise ValueError(f"{path}: two runs of {key} with seed={seed}: make it of one sweep only")
-        metrics = run_numbers(run)["metrics"]
-        seeds[seed] = {metric: value for metric, value in metrics.items() if value is not None}
-    if not found:
-        raise Missing(f"{path}: has no runs on {dataset}")
-    return found
 
 
 def orderings(runs: Runs, pairs: Sequence[tuple[str, str]], metrics: Sequence[str]) -> list[Difference]:
@@ -83,42 +52,68 @@ def orderings(runs: Runs, pairs: Sequence[tuple[str, str]], metrics: Sequence[st
     """
     family = [(upper, lower, metric) for metric in metrics for upper, lower in pairs]
     gaps = [_gaps(runs, *one) for one in family]
-    adjusted = holm([_p_value(gap) for gap in gaps])
+    adjusted = holm([chance(gap).p for gap in gaps])
     return [_difference(*one, gap, p) for one, gap, p in zip(family, gaps, adjusted, strict=True)]
 
 
-def contrast(
-    runs: Mapping[Setting, Mapping[int, Mapping[str, float]]], weights: Mapping[Setting, float], metric: str
-) -> list[float]:
+def contrast(runs: Mapping[Setting, Metrics], weights: Mapping[Setting, float], metric: str) -> Gaps:
     """Sum of weight times metric over settings, for each seed that has all of them."""
     rows = [runs.get(setting, {}) for setting in weights]
     seeds = [seed for seed in sorted(rows[0]) if all(metric in row.get(seed, {}) for row in rows)]
     weighted = list(zip(weights.values(), rows, strict=True))
-    return [sum(weight * row[seed][metric] for weight, row in weighted) for seed in seeds]
+    return Gaps(
+        (sum(weight * row[seed][metric] for weight, row in weighted) for seed in seeds),
+        _people(weighted, metric),
+    )
 
 
-def _gaps(runs: Runs, upper: str, lower: str, metric: str) -> list[float]:
+def _people(weighted: Sequence[tuple[float, Metrics]], metric: str) -> Sequence[float]:
+    """The same sum with other test identities; nothing unless all rows have as many replicates of it."""
+    known = [
+        (weight, row.people[metric])
+        for weight, row in weighted
+        if isinstance(row, Row) and metric in row.people
+    ]
+    if len(known) < len(weighted) or len({len(values) for _, values in known}) > 1:
+        return ()
+    return np.sum([weight * values for weight, values in known], axis=0).tolist()
+
+
+def points(runs: Mapping[Setting, Metrics], weights: Mapping[Setting, float], metric: str) -> Gaps:
+    """``contrast`` in percent points."""
+    return contrast(runs, {setting: 100 * weight for setting, weight in weights.items()}, metric)
+
+
+def with_interval(values: Sequence[float], sign: str = "") -> str:
+    """Mean and 95 % interval; the mean alone of too few."""
+    if not values:
+        return "-"
+    mean, low, high, _ = chance(values)
+    if len(values) < FEWEST:
+        return f"{mean:{sign}.2f}"
+    return f"{mean:{sign}.2f} ({low:{sign}.2f} to {high:{sign}.2f})"
+
+
+def _gaps(runs: Runs, upper: str, lower: str, metric: str) -> Gaps:
     gaps = contrast(runs, {upper: 1, lower: -1}, metric)
     if len(gaps) < FEWEST:
         raise Missing(f"{upper} and {lower} have {len(gaps)} seeds with {metric} in common: three are needed")
     return gaps
 
 
-def _p_value(gaps: Sequence[float]) -> float:
-    """Two-sided p of the paired t test; 1 where chance cannot be told: of few seeds, or all gaps equal."""
+def chance(gaps: Sequence[float]) -> MeanTest:
+    """``mean_test`` over seeds, and over test identities where they are at hand; p is 1 for too few seeds."""
+    people = getattr(gaps, "people", ())
     if len(gaps) < FEWEST:
-        return 1.0
-    spread, mean = statistics.stdev(gaps), abs(statistics.fmean(gaps))
-    if spread <= 1e-9 * mean:
-        return 1.0
-    t = mean / (spread / math.sqrt(len(gaps)))
-    return 2 * float(stdtr(len(gaps) - 1, -t))
+        mean = sum(gaps) / len(gaps)
+        return MeanTest(mean, mean, mean, 1.0)
+    return mean_test(gaps, replicates=people)
 
 
-def _difference(upper: str, lower: str, metric: str, gaps: Sequence[float], p: float) -> Difference:
-    mean, above = statistics.fmean(gaps), sum(gap > 0 for gap in gaps)
-    verdict = _verdict(mean, p)
-    return Difference(upper, lower, metric, mean, *mean_interval(gaps), p, above, len(gaps), verdict)
+def _difference(upper: str, lower: str, metric: str, gaps: Gaps, p: float) -> Difference:
+    (mean, low, high, _), above = chance(gaps), sum(gap > 0 for gap in gaps)
+    people, verdict = len(gaps.people) > 0, _verdict(mean, p)
+    return Difference(upper, lower, metric, mean, low, high, p, above, len(gaps), people, verdict)
 
 
 def _verdict(mean: float, p: float) -> str:
@@ -135,11 +130,11 @@ def decide(work: Working, gaps: Mapping[str, Sequence[float]]) -> None:
     """
     if lacking := [what for what, each in gaps.items() if not each]:
         raise Missing(f"{lacking[0]}: no seed has all runs for it: let the sweep finish")
-    adjusted = holm([_p_value(each) for each in gaps.values()])
+    adjusted = holm([chance(each).p for each in gaps.values()])
     verdicts = set()
     for (what, each), p in zip(gaps.items(), adjusted, strict=True):
-        mean = statistics.fmean(each)
-        told = f"{mean:+.3g}, {_chance(each, p)}"
+        mean = chance(each).mean
+        told = f"{mean:+.3g}, {_told(each, p)}"
         work.let(f"{what}: {told}")
         work.expected.append(f"{what}: above 0")
         work.measured.append(told)
@@ -148,8 +143,9 @@ def decide(work: Working, gaps: Mapping[str, Sequence[float]]) -> None:
     work.verdict = CONTRADICTED if CONTRADICTED in verdicts else none_below
 
 
-def _chance(values: Sequence[float], p: float) -> str:
-    if len(values) < FEWEST:
-        return f"{len(values)} seed{'s' * (len(values) > 1)}: three are needed"
-    low, high = mean_interval(values)
-    return f"95 % {low:+.3g} to {high:+.3g}, Holm p {p:.2g}"
+def _told(gaps: Sequence[float], p: float) -> str:
+    if len(gaps) < FEWEST:
+        return f"{len(gaps)} seed{'s' * (len(gaps) > 1)}: three are needed"
+    _, low, high, _ = chance(gaps)
+    over = f"{len(gaps)} seeds{' and test identities' if len(getattr(gaps, 'people', ())) else ''}"
+    return f"95 % {low:+.3g} to {high:+.3g} over {over}, Holm p {p:.2g}"

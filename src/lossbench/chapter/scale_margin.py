@@ -11,9 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from lossbench.chapter.claim import Missing, Working, claim
-from lossbench.chapter.miniature import ONLY_SEEDS
-from lossbench.chapter.orderings import CONTRADICTED, FEWEST, NOT_RESOLVED, REPRODUCED, settings
-from lossbench.chapter.sweeps import Metrics, both, called, in_percent, number
+from lossbench.chapter.committed import Metrics, settings
+from lossbench.chapter.miniature import CHANCE
+from lossbench.chapter.orderings import CONTRADICTED, FEWEST, NOT_RESOLVED, REPRODUCED
+from lossbench.chapter.sweeps import both, called, in_percent, number
 from lossbench.intervals import mean_interval
 
 Cell = tuple[float, float]
@@ -45,8 +46,7 @@ def _runs() -> Mapping[Cell, Metrics]:
     "C-AM-grid",
     says="Of the grid s 16, 30, 64 by m 0.25 to 0.45, (30, 0.35) is a strong default.",
     verdict=REPRODUCED,
-    correct="Strong: at most 1 point below what the whole grid finds on the validation identities. "
-    + ONLY_SEEDS,
+    correct="Strong: at most 1 point below what the whole grid finds on the validation identities. " + CHANCE,
 )
 def default(work: Working) -> None:
     runs = _runs()
@@ -59,7 +59,7 @@ def default(work: Working) -> None:
     says="Fix s at 30, raise m as far as training converges, then refine s.",
     verdict=REPRODUCED,
     correct="Right: with five of the grid's 15 runs at most, at most 1 point below what the whole grid finds "
-    "on the validation identities. " + ONLY_SEEDS,
+    "on the validation identities. " + CHANCE,
 )
 def tuned(work: Working) -> None:
     work.let(

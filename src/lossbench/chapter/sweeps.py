@@ -10,13 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lossbench.chapter.claim import Missing, Working
+from lossbench.chapter.committed import Metrics, Setting
 from lossbench.chapter.miniature import COLUMNS
-from lossbench.chapter.orderings import FEWEST, Setting, contrast, decide
+from lossbench.chapter.orderings import FEWEST, decide, points
 from lossbench.intervals import mean_interval
 from lossbench.report.names import pretty_name
-
-Metrics = Mapping[int, Mapping[str, float]]
-"""seed -> metric -> value."""
 
 
 def number(column: str, blank: float | None = None) -> Callable[[Mapping[str, str]], float | None]:
@@ -47,11 +45,6 @@ def both(
     return read
 
 
-def points(runs: Mapping[Setting, Metrics], weights: Mapping[Setting, float], metric: str) -> list[float]:
-    """``contrast`` in percent points."""
-    return [100 * value for value in contrast(runs, weights, metric)]
-
-
 def compare(
     work: Working,
     runs: Mapping[Setting, Metrics],
@@ -80,17 +73,6 @@ def called(metric: str) -> str:
 
 def in_percent(seeds: Metrics, metric: str) -> list[float]:
     return [100 * numbers[metric] for numbers in seeds.values() if metric in numbers]
-
-
-def with_interval(values: Sequence[float], sign: str = "") -> str:
-    """Mean and 95 % interval; the mean alone of too few."""
-    if not values:
-        return "-"
-    mean = f"{statistics.fmean(values):{sign}.2f}"
-    if len(values) < FEWEST:
-        return mean
-    low, high = mean_interval(values)
-    return f"{mean} ({low:{sign}.2f} to {high:{sign}.2f})"
 
 
 def draw(axes: Axes, values: Mapping[float, Sequence[float]], colour: str, label: str | None = None) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lossbench.intervals import MeanTest, holm, mean_test
+from lossbench.records import read_arrays
 from lossbench.report.groups import Group, curve_labels
 from lossbench.report.names import is_rate, pretty_name
 
@@ -115,17 +117,29 @@ def _line(gap: Gap) -> str:
 
 
 def replicate_arrays(groups: Sequence[Group], metrics: Sequence[str]) -> dict[str, np.ndarray]:
-    """What ``replicates.npz`` holds: metrics (m,), dataset and row (g,) text, replicates (g, m, r) float32.
+    """What ``replicates.npz`` holds: metric (m,) and id (n,) text, group (n,), replicates (g, m, r) float32.
 
-    Of the groups and metrics that have replicates; empty where there are none, or of different numbers.
+    group: the place in replicates of the run ``id``. Metrics are those that all groups have replicates of;
+    empty where there are none, or of different numbers.
     """
     known = [metric for metric in metrics if all(metric in group.replicates for group in groups)]
     values = [[group.replicates[metric] for metric in known] for group in groups]
     if not known or len({len(each) for row in values for each in row}) > 1:
         return {}
+    runs = [(run.id, place) for place, group in enumerate(groups) for run in group.runs]
     return {
-        "metrics": np.array(known),
-        "dataset": np.array([group.part("dataset") for group in groups]),
-        "row": np.array(group_names(groups)),
+        "metric": np.array(known),
+        "id": np.array([identity for identity, _ in runs]),
+        "group": np.array([place for _, place in runs]),
         "replicates": np.array(values, dtype=np.float32),
     }
+
+
+def read_people(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """Run id -> metric -> (r,) of a ``replicates.npz``; empty where there is none. Raises RecordError."""
+    arrays = read_arrays(path)
+    if not arrays:
+        return {}
+    metrics = arrays["metric"].tolist()
+    rows = [dict(zip(metrics, values, strict=True)) for values in arrays["replicates"]]
+    return {run: rows[place] for run, place in zip(arrays["id"].tolist(), arrays["group"], strict=True)}

@@ -83,19 +83,15 @@ def _decoded(
     found: Found, encoded: Iterator[tuple[int, bytes]], pixels: Pixels
 ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
     """Places in the list of files, and images (h, w, c) uint8."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from lossbench.datasets.decoding import decode_all
+    from lossbench.datasets.progress import bar
 
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("embedding", total=len(found.files))
+    with bar("embedding", len(found.files)) as advance:
         for block in decode_all(encoded, pixels):
             for row, reason in block.broken.items():
                 raise ValueError(f"{found.root / found.files[row]}: {reason}")
             yield block.rows, block.images
-            progress.advance(task, len(block.rows))
+            advance(len(block.rows))
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:

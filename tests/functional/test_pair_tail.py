@@ -1,9 +1,12 @@
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossbench.functional import pair_roc, tar_at_far
+from lossbench.functional import pair_tail as module
 from lossbench.functional.pair_tail import pair_tail
 from lossbench.functional.thresholds import exact_threshold
 from tests.functional import slow
@@ -46,6 +49,27 @@ def test_scores_and_owners_are_those_of_two_loops_in_any_block(block):
         assert listed(tail.impostor, tail.impostor_identity) == impostor[: int(far * len(impostor)) + 1]
         assert tail.impostors == len(impostor)
     assert tail.images.tolist() == label.unique(return_counts=True)[1].tolist()
+
+
+@pytest.mark.parametrize(("ample", "scans"), [(1.5, 1), (0.05, 2)])
+def test_a_first_bound_judged_by_some_rows_saves_work_and_changes_nothing(monkeypatch, ample, scans):
+    embedding, label = faces(n=300, identities=40)
+    whole = pair_tail(embedding, label, far=0.2)
+    bounds = []
+
+    class Watched(module.Highest):
+        def __init__(self, keep, device, *, least=-math.inf):
+            bounds.append(least)
+            super().__init__(keep, device, least=least)
+
+    for name, value in {"_SAMPLE": 100, "_FEWEST": 10, "_AMPLE": ample, "Highest": Watched}.items():
+        monkeypatch.setattr(module, name, value)
+    found = pair_tail(embedding, label, far=0.2)
+    assert torch.equal(found.impostor, whole.impostor)
+    assert sorted(found.impostor_identity.tolist()) == sorted(whole.impostor_identity.tolist())
+    # A bound that is too high is found out, and all pairs are seen once more without one.
+    assert [math.isfinite(least) for least in bounds] == [True, False][:scans]
+    assert (bounds[0] < float(whole.impostor[-1])) == (scans == 1)
 
 
 @given(

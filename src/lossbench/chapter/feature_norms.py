@@ -69,7 +69,7 @@ def norms(work: Working) -> None:
     found = [size(plain, BISECTOR, norm) for norm in (0.1, 1, 10, 100)]
     work.numbers("without, norm 0.1, 1, 10, 100", found, [0.943, 0.881, 0.707, 0.707], within=1e-3)
     found = [size(normed, BISECTOR, norm) for norm in (0.1, 1, 10, 100)]
-    work.numbers("with, s = 30", found, [212.1, 21.2, 2.121, 0.2121], within=0.05)
+    work.numbers("with, s = 30", found, [212.132, 21.2132, 2.12132, 0.21213], within=1e-3)
     most = max(size(plain, at, norm) for at in (BISECTOR, OWN, WRONG) for norm in NORMS)
     work.true("without, at most 2 at every norm and place", most <= 2, f"{most:.3f}")
     work.let("both see the same scores where the norm is s")

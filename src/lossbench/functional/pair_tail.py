@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 
 import torch
@@ -17,6 +18,10 @@ from lossbench.functional.roc import undefined
 from lossbench.functional.threads import in_threads, own_threads
 from lossbench.functional.thresholds import allowed
 from lossbench.validate import check_range
+
+_SAMPLE = 2048
+"""Rows that a first bound is judged by; ``_AMPLE`` times the pairs wanted shall pass it."""
+_AMPLE, _FEWEST = 1.5, 1000
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,13 @@ def pair_tail(
         identities, owner, images = grid.label.unique_consecutive(return_inverse=True, return_counts=True)
         impostors = genuine.impostors
         needed = min(math.ceil(spare * (allowed(far, impostors) + 1)), impostors) if impostors else 0
-        highest = Highest(needed, embedding.device)
         owners = owner.split(grid.block)
 
-        def work(tiles: Iterator[tuple[int, int, bool]]) -> None:
+        def scan(highest: Highest) -> Highest:
+            in_threads(partial(work, highest), list(grid.tiles()) if needed else [], label.device)
+            return highest
+
+        def work(highest: Highest, tiles: Iterator[tuple[int, int, bool]]) -> None:
             cosine = CosineBlock(grid.block, label.device)
             own, left = -1, unit.take(grid.order[:0])
             for i, j, mixed in tiles:
@@ -80,16 +88,32 @@ def pair_tail(
                 tile = cosine(left, left if j == i else unit.take(grid.rows[j]))
                 highest.add(tile, owners[i], owners[j], grid.wanted(i, j, genuine=False) if mixed else None)
 
-        in_threads(work, list(grid.tiles()) if needed else [], label.device)
+        highest = scan(Highest(needed, label.device, least=_least(unit, label, needed / max(impostors, 1))))
+        if highest.kept < needed:  # the rows drawn were not like the others
+            highest = scan(Highest(needed, label.device))
     return PairTail(identities, images, genuine.score, genuine.identity, *highest.result(), impostors)
+
+
+def _least(unit: UnitRows, label: Tensor, share: float) -> float:
+    """A score that half as many impostor pairs again as ``share`` of them reach, judged by some rows."""
+    rows = torch.randperm(len(label), generator=torch.Generator().manual_seed(0))[:_SAMPLE].to(label.device)
+    impostor = (label[rows].unsqueeze(1) != label[rows]).triu_(1)
+    wanted = math.ceil(_AMPLE * share * int(impostor.sum()))
+    # Without a bound at first, many more pairs are kept for a while; of few, that takes no time.
+    if len(label) < 2 * _SAMPLE or not _FEWEST <= wanted < int(impostor.sum()):
+        return -math.inf
+    left = unit.take(rows)
+    scores = CosineBlock(len(rows), label.device)(left, left)[impostor]
+    return float(scores.kthvalue(len(scores) - wanted + 1).values)
 
 
 class Highest:
     """The ``keep`` highest scores of a stream of tiles, each with what its row and its column stand for."""
 
-    def __init__(self, keep: int, device: torch.device) -> None:
+    def __init__(self, keep: int, device: torch.device, *, least: float = -math.inf) -> None:
+        """``least``: scores up to it are passed over."""
         self.keep = keep
-        self._bound = -math.inf if keep else math.inf
+        self._bound = least if keep else math.inf
         self._lock = Lock()
         self._scores = [torch.empty(0, dtype=torch.float32, device=device)]
         self._pairs = [torch.empty(0, 2, dtype=torch.int64, device=device)]
@@ -117,6 +141,10 @@ class Highest:
             kept = torch.cat([above, tied[: self.keep - len(above)]])
             scores, pairs, self._bound = scores[kept], pairs[kept], float(bound)
         self._scores, self._pairs = [scores], [pairs]
+
+    @property
+    def kept(self) -> int:
+        return min(sum(map(len, self._scores)), self.keep)
 
     def result(self) -> tuple[Tensor, Tensor]:
         """Return the scores, descending, and their pairs."""

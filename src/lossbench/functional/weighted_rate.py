@@ -26,6 +26,10 @@ class Steps:
         count = genuine.scores.unique_consecutive(return_counts=True)[1]
         end = count.cumsum(0)
         self.at, self.above = (end, self.alarms[end - 1]), (end - count, self.beaten[end - 1])
+        # Identities with genuine scores, the place of each score's own among them, and how many each has.
+        self.people, self.owner, self.pairs = genuine.identity[:, 0].unique(
+            return_inverse=True, return_counts=True
+        )
 
 
 class WeightedRates:
@@ -57,9 +61,8 @@ class WeightedRates:
 
     def macro(self, accepted: Tensor) -> Tensor:
         """Return (r,) float64, the mean over drawn identities of the share of their own scores accepted."""
-        owner, replicates = self.steps.genuine.identity[:, 0], self.drawn.shape[1]
-        every, owner, pairs = owner.unique(return_inverse=True, return_counts=True)
-        order = accepted.argsort()
+        every, owner, pairs = self.steps.people, self.steps.owner, self.steps.pairs
+        replicates, order = self.drawn.shape[1], accepted.argsort()
         # The first of the replicates, by what they accept, that accepts the entry.
         entry = torch.arange(len(owner), device=owner.device)
         turn = torch.searchsorted(accepted[order], entry, right=True)

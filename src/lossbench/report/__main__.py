@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from lossbench.report.claims import read_claims
     from lossbench.report.comparison import comparison_markdown, find_baseline, replicate_arrays
     from lossbench.report.groups import group_records
+    from lossbench.report.over import over_figure, series_over
     from lossbench.report.page import report_page
+    from lossbench.report.style import save
     from lossbench.report.table import choose_metrics
 
     records = [record for _, record in found]
@@ -70,6 +72,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         baseline = find_baseline(groups, options.baseline) if options.baseline else []
     except ValueError as error:
         parser.error(f"--baseline: {error}")
+    try:
+        series = series_over(groups, options.over) if options.over else {}
+    except ValueError as error:
+        parser.error(f"--over {error}")
     drawn = [] if options.no_figures else groups
     curves: Curves = _read_each(drawn, folders, read_curves, {})
     histories: Histories = _read_each(drawn, folders, read_history, [])
@@ -79,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         page = comparison_markdown(groups, baseline, metrics, options.baseline)
         written.append(out / "comparison.md")
         written[-1].write_text(page, encoding="utf-8", newline="\n")
+    if series:
+        written += save(over_figure(series, options.over, metrics), out, f"over_{options.over}")
     if arrays := replicate_arrays(groups, metrics):
         written.append(write_arrays(out / REPLICATES, arrays))
     if not options.no_figures:
@@ -108,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ROW",
         help="also write comparison.md: how far each row lies above or below this one, its row "
         "or its name in figures; paired by seed and, where runs have replicates, by test identity",
+    )
+    parser.add_argument(
+        "--over",
+        metavar="SETTING",
+        help="also draw each metric over a setting in which runs differ: m, s, lr, dataset.label_noise",
     )
     parser.add_argument(
         "--claims", type=Path, metavar="FILE", help="also show results/chapter/claims.csv in report.html"

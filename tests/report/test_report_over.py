@@ -82,3 +82,10 @@ def test_the_command_writes_the_figure_or_one_line(tmp_path: Path, capsys) -> No
     with pytest.raises(SystemExit, match="2"):
         main([str(tmp_path), "--over", "s"])
     assert "--over 's': must be what runs differ in" in capsys.readouterr().err
+
+
+def test_there_is_a_panel_for_each_metric_and_no_other() -> None:
+    series = series_over(group_records(sweep()), "m")
+    for count in (1, 2, 3):
+        metrics = [METRICS[0]] * count
+        assert len(over_figure(series, "m", metrics).axes) == count

@@ -46,11 +46,11 @@ def over_figure(series: Series, name: str, metrics: Sequence[str]) -> Figure:
     lines = -(-len(series) // beside)
     with house_style():
         figure = Figure(figsize=(4.2 * columns + 0.4, 3.0 * rows + 0.22 * lines + 0.2), layout="constrained")
-        panels = figure.subplots(rows, columns, squeeze=False, sharex=True).flat
+        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
         for axes, metric in zip(panels, metrics, strict=False):
             _draw(axes, series, metric)
-        for axes in list(panels)[len(metrics) :]:
-            axes.set_visible(False)
+        for axes in panels[len(metrics) :]:
+            axes.remove()
         for axes in figure.axes:
             axes.set_xlabel(name)
             _scale(axes, sorted({value for row in series.values() for value in row}))

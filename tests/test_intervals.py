@@ -3,7 +3,7 @@ import math
 import statistics
 
 import pytest
-from scipy.stats import binom, binomtest, ttest_1samp, ttest_ind
+from scipy.stats import binom, binomtest, t, ttest_1samp, ttest_ind
 
 from lossbench.intervals import clopper_pearson, holm, mean_interval, mean_test
 
@@ -61,6 +61,13 @@ def test_two_sources_of_chance_are_the_test_of_welch():
     expected = ttest_ind(seeds, shifted, equal_var=False)
     low, high = expected.confidence_interval()
     assert (found.low, found.high, found.p) == pytest.approx((low, high, expected.pvalue))
+
+
+def test_few_identities_make_a_wider_interval_however_many_replicates_there_are():
+    people = [0.1 * math.sin(k) for k in range(400)]
+    many, ten = (mean_test([0.5, 0.5, 0.5], replicates=people, identities=n) for n in (None, 10))
+    ratio = t.ppf(0.975, 9) / t.ppf(0.975, 399)
+    assert (ten.high - ten.low) / (many.high - many.low) == pytest.approx(ratio, rel=1e-6)
 
 
 def test_holm_by_hand():

@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=1000,
         metavar="N",
-        help="replicates over identities; 0: no intervals",
+        help="replicates over identities, of all but lfw and ijb_*; 0: none (default: 1000)",
     )
     parser.add_argument(
         "--seed", type=_count, default=0, help="of galleries drawn and replicates (default: 0)"

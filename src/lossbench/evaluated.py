@@ -24,7 +24,7 @@ from lossbench.protocols import Evaluation, identity_intervals, joined
 from lossbench.protocols.labelled import Labelled, difference, labelled
 from lossbench.protocols.listed import listed
 from lossbench.protocols.request import LABELLED, Request, asked_rules, check_request
-from lossbench.records import CURVES, RESULT, Record, read_record, write_curves, write_record
+from lossbench.records import CURVES, REPLICATES, RESULT, Record, read_record, write_curves, write_record
 
 _HARDEST, _FIGURES = "hardest.csv", "figures"
 _CPU = torch.device("cpu")
@@ -81,7 +81,9 @@ def evaluate_files(
 
 def _foreign(out: Path) -> Path | None:
     """What an evaluation would write over although no result says that it is one's own."""
-    return next((out / name for name in (CURVES, _HARDEST, _FIGURES) if (out / name).exists()), None)
+    return next(
+        (out / name for name in (CURVES, REPLICATES, _HARDEST, _FIGURES) if (out / name).exists()), None
+    )
 
 
 def _write(
@@ -113,8 +115,8 @@ def _written_at_once(out: Path) -> Iterator[Path]:
         with TemporaryDirectory(dir=out, prefix=".evaluating-") as place:
             yield Path(place)
             # The record goes first and comes last: it never stands beside files of another.
-            own = (RESULT, CURVES, _HARDEST, _FIGURES)
-            for name in own[:3]:
+            own = (RESULT, CURVES, REPLICATES, _HARDEST, _FIGURES)
+            for name in own[:-1]:
                 (out / name).unlink(missing_ok=True)
             shutil.rmtree(out / _FIGURES, ignore_errors=True)
             for name in reversed(own):

@@ -41,12 +41,19 @@ class MeanTest(NamedTuple):
     p: float
 
 
-def mean_test(values: Sequence[float], *, replicates: Sequence[float] = (), level: float = 0.95) -> MeanTest:
+def mean_test(
+    values: Sequence[float],
+    *,
+    replicates: Sequence[float] = (),
+    identities: int | None = None,
+    level: float = 0.95,
+) -> MeanTest:
     """Return the mean of two or more independent values, such as one a seed, and how sure it is.
 
     replicates: what this mean would be with other identities (bootstrap). Their variance adds to that over
     the values, with the degrees of freedom of Satterthwaite (1946, Biometrics Bull. 2:110): seeds and people
-    are two sources of chance. What they do together is in both, so the interval is a little too wide.
+    are two sources of chance. identities: how many there are to draw from; by default many.
+    What both do together is in both parts, so the interval is a little too wide.
     Where nothing varies the interval is the mean itself, and p is 1: chance cannot be told.
 
     >>> found = mean_test([1.0, 2.0, 3.0])
@@ -58,7 +65,8 @@ def mean_test(values: Sequence[float], *, replicates: Sequence[float] = (), leve
     mean = statistics.fmean(values)
     parts = [(statistics.variance(values) / len(values), len(values) - 1)]
     if len(replicates) > 1:
-        parts.append((statistics.variance(replicates), len(replicates) - 1))
+        drawn = min(len(replicates), identities or len(replicates))
+        parts.append((statistics.variance(replicates), max(drawn - 1, 1)))
     variance = sum(part for part, _ in parts)
     # Equal values may differ in the last bit.
     if variance <= (1e-9 * mean) ** 2:

@@ -173,7 +173,7 @@ def test_test_identities_widen_a_difference_and_what_rows_share_cancels():
 
 def test_committed_runs_carry_the_replicates_of_their_row(table):
     record = {"metric": np.array(["test/ladder/cmc_1"]), "id": np.array(["00", "01", "02"])}
-    np.savez(table / "replicates.npz", **record, group=np.zeros(3, int), replicates=np.full((1, 1, 5), 0.5))
+    np.savez(table / "identities.npz", **record, group=np.zeros(3, int), replicates=np.full((1, 1, 5), 0.5))
     found = committed("table_3_1", "glyphs")
     first, second = (found[row["row"]] for row in printed("table_3_1")[:2])
     assert first.people["test/ladder/cmc_1"].tolist() == [0.5] * 5

@@ -83,7 +83,7 @@ def test_points_below_the_grid_are_told(grid):
     grid(known((16, 0.45)))
     found = examine(scale_margin.default)
     assert found.work.measured == [
-        "+5.81, 95 % +5.81 to +5.81"
+        "+5.81, 95 % +5.81 to +5.81 over 3 seeds"
     ]  # 2 points for each of two steps and log2 30/16
     assert any("(30, 0.35) of 1 trained, (16, 0.45) of 15: +5.81" in step for step in found.work.steps)
 

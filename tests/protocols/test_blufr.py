@@ -233,7 +233,7 @@ def test_a_threshold_from_an_easier_trial_may_run_past_the_scores_kept():
     ]
     result = blufr(both, names, trials, fars=(0.01,), open_set_fars=())
     assert result.metrics["realised_far_1e_2_mean"] is None
-    assert "trial 2: FAR is more than 4 times" in result.details["undefined"]["realised_far_1e_2_mean"]
+    assert "trial 2: FAR is more than 5 times" in result.details["undefined"]["realised_far_1e_2_mean"]
 
 
 def test_drawn_trials_part_the_images_as_blufr_does():

@@ -101,10 +101,9 @@ def test_the_command_writes_the_page_and_the_mean_replicates(tmp_path: Path, cap
     page = (tmp_path / "report/comparison.md").read_text()
     expected = ttest_rel(MARGIN, LINEAR)
     low, high = (f"{100 * end:+.2f}" for end in expected.confidence_interval())
-    chance = f"{low} to {high} | 4 of 4 | {expected.pvalue:.2g} | resolved |"
+    chance = f"{low} to {high} | seeds and identities | 4 of 4 | {expected.pvalue:.2g} | resolved |"
     assert f"| amsoftmax m=0.35 s=30 | TAR@FAR=1e-3 | +4.13 | {chance}" in page
-    assert "seeds and test identities" in page
-    people = read_people(tmp_path / "report/replicates.npz")
+    people = read_people(tmp_path / "report/identities.npz")
     assert len(people) == 8
     for head, values in (("linear", LINEAR), ("amsoftmax", MARGIN)):
         for seed in range(4):
@@ -117,3 +116,33 @@ def test_the_command_writes_the_page_and_the_mean_replicates(tmp_path: Path, cap
     with pytest.raises(SystemExit, match="2"):
         main([*arguments, "--baseline", "softmax"])
     assert "--baseline: no row is called 'softmax'" in capsys.readouterr().err
+
+
+def test_an_undefined_replicate_leaves_chance_to_the_seeds(tmp_path: Path) -> None:
+    for head, values in (("linear", LINEAR), ("amsoftmax", MARGIN)):
+        for seed, value in enumerate(values):
+            folder = tmp_path / f"{head}-{seed}"
+            write_record(folder, make_record(head, seed, metrics={METRIC: value}))
+            write_replicates(folder, {METRIC: np.append(np.full(299, value), np.nan)})
+    arguments = [str(tmp_path), "--no-figures", "--metrics", "tar_far_1e_3", "--baseline", "linear"]
+    assert main(arguments) == 0
+    assert " | seeds | 4 of 4 | " in (tmp_path / "report/comparison.md").read_text()
+    assert not (tmp_path / "report/identities.npz").exists()
+
+
+def test_files_of_an_earlier_report_that_this_one_does_not_write_are_gone(tmp_path: Path) -> None:
+    for seed, value in enumerate(LINEAR):
+        write_record(tmp_path / str(seed), make_record("linear", seed, metrics={METRIC: value}))
+    stale = [tmp_path / "report" / name for name in ("comparison.md", "identities.npz")]
+    stale[0].parent.mkdir()
+    for path in stale:
+        path.write_text("of another table")
+    assert main([str(tmp_path), "--no-figures"]) == 0
+    assert not any(path.exists() for path in stale)
+
+
+def test_other_people_in_the_test_are_no_pairs() -> None:
+    margin, linear = groups(0.01)
+    assert len(paired_replicates(margin, linear, METRIC)) == 400
+    margin.runs[0].split["roles"] = {"test": {"rows": 3, "identities": 2, "names": ["a", "b"]}}
+    assert paired_replicates(margin, linear, METRIC) == ()

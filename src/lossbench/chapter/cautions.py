@@ -20,6 +20,8 @@ from lossbench.chapter.sweeps import (
 )
 from lossbench.report.style import COLOURS
 
+DRAWN = "Which labels are wrong and which classes rare is the same in every run."
+
 
 class Caution(NamedTuple):
     """A sweep over m and one thing that goes wrong in training data: none of it, some, and most of it."""
@@ -58,7 +60,12 @@ TAIL = Caution(
 
 
 def _gain(id: str, says: str, one: Caution, stem: str) -> Claim:
-    @claim(id, says=says, verdict=REPRODUCED, correct=f"In points: lower scores leave less to gain. {CHANCE}")
+    @claim(
+        id,
+        says=says,
+        verdict=REPRODUCED,
+        correct=f"In points: lower scores leave less to gain. {DRAWN} {CHANCE}",
+    )
     def check(work: Working) -> None:
         runs = one.runs()
         for level, name in one.levels.items():
@@ -74,7 +81,7 @@ def _gain(id: str, says: str, one: Caution, stem: str) -> Claim:
 
 
 def _smaller(id: str, says: str, one: Caution) -> Claim:
-    @claim(id, says=says, verdict=REPRODUCED, correct=CHANCE)
+    @claim(id, says=says, verdict=REPRODUCED, correct=f"{DRAWN} {CHANCE}")
     def check(work: Working) -> None:
         smaller = {(one.most, 0.2): 1, (one.most, 0.35): -1}
         compare(work, one.runs(), f"m = 0.20 gains over 0.35, {one.levels[one.most]}", smaller, one.metrics)

@@ -9,8 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from lossbench.chapter.claim import Missing
-from lossbench.records import REPLICATES
-from lossbench.report.comparison import read_people
+from lossbench.report.comparison import IDENTITIES, read_people
 from lossbench.report.export import read_runs, run_numbers
 
 Metrics = Mapping[int, Mapping[str, float]]
@@ -23,7 +22,7 @@ Setting = TypeVar("Setting", bound=Hashable)
 class Row(dict[int, Mapping[str, float]]):
     """Runs that differ in their seed alone: seed -> metric -> value.
 
-    people: metric -> (r,), their mean with other test identities, where ``replicates.npz`` tells.
+    people: metric -> (r,), their mean with other test identities, where ``identities.npz`` tells.
     """
 
     def __init__(self) -> None:
@@ -53,12 +52,14 @@ def settings(
             f"no {path}: python -m lossbench sweep={name} dataset={dataset}, then report --out {path.parent}"
         )
     found: dict[Setting, Row] = {}
-    people = read_people(path.with_name(REPLICATES))
+    people = read_people(path.with_name(IDENTITIES))
     for run in read_runs(path).values():
         if run["dataset"] != dataset or (key := setting(run)) is None:
             continue
         seeds, seed = found.setdefault(key, Row()), int(run["seed"])
-        seeds.people = people.get(run["id"], {})
+        own = people.get(run["id"], {})
+        # The mean is that of all seeds of one group: with some left out it would be another.
+        seeds.people = own if not seeds or own is seeds.people else {}
         if seed in seeds:
             raise ValueError(f"{path}: two runs of {key} with seed={seed}: make it of one sweep only")
         metrics = run_numbers(run)["metrics"]

@@ -34,7 +34,10 @@ COLUMNS = {
 
 ENDPOINTS = tuple(COLUMNS[name][0] for name in ("tar_far_1e_4", "dir_far_1e_2", "rank1", "tar_far_1e_6"))
 LADDER = ("softmax", "softmax_dropout", "center", "normface", "asoftmax", "amsoftmax_035")
-CHANCE = "Chance is that of seeds and, where an interval says so, of the test identities."
+CHANCE = (
+    "Chance is that of seeds and, where an interval says so, of the test identities; galleries, trials and "
+    "distractors are the same in every run."
+)
 MARGINS = tuple(f"amsoftmax_{m:03d}" for m in (25, 30, 35, 40, 45, 50))
 
 
@@ -62,6 +65,14 @@ def _judge(work: Working, found: Sequence[Difference]) -> None:
         work.verdict = (
             f"{REPRODUCED} in {verdicts.count(REPRODUCED)} of {len(verdicts)}, the others {NOT_RESOLVED}"
         )
+
+
+def _known(work: Working, runs: Runs) -> list[str]:
+    """The endpoints that this data set has: without distractors there is no ladder."""
+    every = {metric for row in runs.values() for numbers in row.values() for metric in numbers}
+    if lacking := [_names(metric) for metric in ENDPOINTS if metric not in every]:
+        work.let(f"not to be had on this set: {', '.join(lacking)}")
+    return [metric for metric in ENDPOINTS if metric in every]
 
 
 def _over(one: Difference) -> str:
@@ -115,7 +126,7 @@ def _ladder(dataset: str) -> Claim:
     )
     def check(work: Working) -> None:
         runs = committed("table_3_1", dataset)
-        found = orderings(runs, list(zip(LADDER[1:], LADDER, strict=False)), ENDPOINTS)
+        found = orderings(runs, list(zip(LADDER[1:], LADDER, strict=False)), _known(work, runs))
         _judge(work, found)
         work.pages[f"table_3_1_{dataset}"] = _table(runs, dataset, found)
 
@@ -133,7 +144,7 @@ def _margins(dataset: str) -> Claim:
     def check(work: Working) -> None:
         runs = committed("table_3_1", dataset)
         pairs = [("amsoftmax_035", "amsoftmax_025"), ("amsoftmax_040", "amsoftmax_050")]
-        _judge(work, orderings(runs, pairs, ENDPOINTS))
+        _judge(work, orderings(runs, pairs, _known(work, runs)))
         _curve(work.figure(f"fig-m-{dataset}"), runs)
 
     return check
@@ -142,13 +153,14 @@ def _margins(dataset: str) -> Claim:
 def _no_fn(dataset: str) -> Claim:
     @claim(
         _id("C-AM-nofn", dataset),
-        says=f"Without feature normalisation the BLUFR columns gain, at m = 0.35 and 0.40 ({dataset}).",
+        says="Without feature normalisation BLUFR's TAR at the lower FAR and DIR gain, at m = 0.35 and 0.40 "
+        f"({dataset}).",
         verdict=REPRODUCED,
         correct=CHANCE,
     )
     def check(work: Working) -> None:
         pairs = [(f"amsoftmax_no_fn_{m}", f"amsoftmax_{m}") for m in ("035", "040")]
-        metrics = [COLUMNS[name][0] for name in ("tar_far_1e_4", "tar_far_1e_3", "dir_far_1e_2")]
+        metrics = [COLUMNS[name][0] for name in ("tar_far_1e_4", "dir_far_1e_2")]
         _judge(work, orderings(committed("table_3_1", dataset), pairs, metrics))
 
     return check

@@ -20,7 +20,9 @@ SHARES = (0.0, 0.1, 0.25, 0.5)
     "C-AM-T32-trained",
     says="To have trained on people that are tested on raises the scores (Table 3.2).",
     verdict=REPRODUCED,
-    correct="On other pictures of half of them, against none, the test pictures being the same. " + CHANCE,
+    correct="On other pictures of half of them, against none, the test pictures being the same. It also "
+    "makes a third more classes (the chapter's overlap: 0.6 %), so not all of it is knowing the people. "
+    + CHANCE,
 )
 def leak(work: Working) -> None:
     runs = settings("table_3_2", "glyphs", number("config/dataset.leak"))

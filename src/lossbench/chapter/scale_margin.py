@@ -103,7 +103,11 @@ def _judge(work: Working, runs: Mapping[Cell, Metrics], choose: Callable[[Scores
         )
     work.expected.append(f"{called(JUDGED_BY)}, points below the grid's choice: at most {MOST:g}")
     low, high = mean_interval(below) if len(below) >= FEWEST else (-math.inf, math.inf)
-    chance = f"95 % {low:+.2f} to {high:+.2f}" if len(below) >= FEWEST else f"{len(below)} of three seeds"
+    chance = (
+        f"95 % {low:+.2f} to {high:+.2f} over {len(below)} seeds"
+        if len(below) >= FEWEST
+        else f"{len(below)} of three seeds"
+    )
     work.measured.append(f"{statistics.fmean(below):+.2f}, {chance}")
     work.verdict = REPRODUCED if high <= MOST else CONTRADICTED if low > MOST else NOT_RESOLVED
 

@@ -19,19 +19,19 @@ from lossbench.functional.temperature import fit_temperature
 SEEDS = range(6)
 
 
-def _noisy(images: Tensor) -> Tensor:
-    return images + 0.25 * torch.randn(images.shape, generator=torch.Generator().manual_seed(len(images)))
+def _noisy(images: Tensor, seed: int) -> Tensor:
+    return images + 0.25 * torch.randn(images.shape, generator=torch.Generator().manual_seed(seed))
 
 
-def _moved(images: Tensor) -> Tensor:
+def _moved(images: Tensor, seed: int) -> Tensor:
     return images.view(-1, 8, 8).roll(1, 2).flatten(1)
 
 
-def _faint(images: Tensor) -> Tensor:
+def _faint(images: Tensor, seed: int) -> Tensor:
     return 0.4 * (images + 0.5) - 0.5
 
 
-SHIFTS: Mapping[str, Callable[[Tensor], Tensor]] = {
+SHIFTS: Mapping[str, Callable[[Tensor, int], Tensor]] = {
     "noise of SD 0.25": _noisy,
     "moved by a pixel": _moved,
     "40 % of the contrast": _faint,
@@ -86,7 +86,8 @@ def _errors(name: str, seed: int) -> list[list[float]]:
     tau = fit_temperature(scores(val), val_labels) or math.nan
     plain, rows = _error(scores(test), labels, 1.0), []
     for shift in SHIFTS.values():
-        moved, own = scores(shift(test)), fit_temperature(scores(shift(val)), val_labels) or math.nan
+        moved = scores(shift(test, 0))
+        own = fit_temperature(scores(shift(val, 1)), val_labels) or math.nan
         rows.append([plain, *(_error(moved, labels, each) for each in (1.0, tau, own))])
     return rows
 

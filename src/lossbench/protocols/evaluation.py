@@ -19,7 +19,7 @@ class Evaluation:
     metrics: name without the split's prefix -> number, None where undefined.
     details: what the numbers rest on; ``details["undefined"]`` gives the reason for each None, and
     ``details["cautions"]``, where there are any, a line for each reason to doubt the numbers.
-    ``details["without_interval"]`` says why a metric has no replicates although there are of others.
+    ``details["without_interval"]`` says why a metric that could have replicates has none.
     curves: name -> (points,) array.
     replicates: name of a metric -> (r,) float64, what it would be with other identities; empty unless asked.
     """

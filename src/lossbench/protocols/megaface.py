@@ -23,8 +23,9 @@ from lossbench.protocols.roc import cautions, operating_point
 from lossbench.validate import check_range
 
 Values = dict[str, tuple[float, str | None]]
-_SPARE = 5
-"""How many times more impostor scores to keep for resampling."""
+_SPARE, _LEAST_KEPT = 5, 2**17
+"""Impostor scores to keep for resampling: so many times more, and so many at least, as one probe may have
+most of the highest, and not be drawn."""
 
 
 def megaface(
@@ -73,7 +74,8 @@ def megaface(
     sizes = _ladder(len(distractors)) if sizes is None else list(sizes)
     impostors = len(probe) * len(distractors)
     keep = allowed(max(fars), impostors) + 1 if fars and impostors else 0
-    keep *= 1 if weights is None else _SPARE
+    if weights is not None:
+        keep = max(_SPARE * keep, min(impostors, _LEAST_KEPT))
     found = distractor_scores(probe, distractors, sizes=sizes, depth=max(ranks, default=1), keep=keep)
     pairs, identity = _genuine(label)
     genuine = listed_scores(probe, pairs)

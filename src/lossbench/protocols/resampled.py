@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,7 +43,7 @@ def drawn_identities(label: Tensor, replicates: int, seed: int) -> Tensor | None
 
 def columns_of(identity: Tensor, label: Tensor) -> Tensor:
     """Return which column of weights (r, c) each identity has: those of ``label``, ascending."""
-    return torch.searchsorted(label[label >= 0].unique(), identity)
+    return torch.searchsorted(label[label >= 0].unique().to(identity.device), identity)
 
 
 def resampled_pairs(
@@ -103,7 +102,7 @@ def bounds(interval: Interval) -> dict[str, float]:
 def mean_over(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Mean replicates over trials that the same identities were drawn for."""
     names = parts[0].keys()
-    return {name: torch.from_numpy(np.mean([part[name].numpy() for part in parts], axis=0)) for name in names}
+    return {name: torch.stack([part[name] for part in parts]).mean(0) for name in names}
 
 
 def _affordable(found: Evaluation, fars: Sequence[float]) -> tuple[dict[str, float], dict[str, str]]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from lossbench.records import (
-    REPLICATES,
     Record,
     RecordError,
     read_curves,
@@ -48,7 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     # Only now: --help and a wrong path should answer at once.
     from lossbench.report.claims import read_claims
-    from lossbench.report.comparison import comparison_markdown, find_baseline, replicate_arrays
+    from lossbench.report.comparison import (
+        COMPARISON,
+        IDENTITIES,
+        comparison_markdown,
+        find_baseline,
+        replicate_arrays,
+    )
     from lossbench.report.groups import group_records
     from lossbench.report.over import over_figure, series_over
     from lossbench.report.page import report_page
@@ -81,14 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     histories: Histories = _read_each(drawn, folders, read_history, [])
     _print_table(groups, metrics)
     written = _write_tables(out, groups, metrics, arguments)
+    for stale in (out / COMPARISON, out / IDENTITIES):
+        stale.unlink(missing_ok=True)  # of a report before: it would not belong to this table
     if baseline:
         page = comparison_markdown(groups, baseline, metrics, options.baseline)
-        written.append(out / "comparison.md")
+        written.append(out / COMPARISON)
         written[-1].write_text(page, encoding="utf-8", newline="\n")
     if series:
         written += save(over_figure(series, options.over, metrics), out, f"over_{options.over}")
     if arrays := replicate_arrays(groups, metrics):
-        written.append(write_arrays(out / REPLICATES, arrays))
+        written.append(write_arrays(out / IDENTITIES, arrays))
     if not options.no_figures:
         written += _write_figures(out, groups, curves)
     page = report_page(groups, metrics, arguments, curves=curves, histories=histories, claims=claims)
@@ -192,7 +199,10 @@ def _read_replicates(groups: Sequence[Group], folders: dict[int, Path]) -> None:
         names = set.intersection(*map(set, found))
         for name in sorted(names):
             if len({len(run[name]) for run in found}) == 1:
-                group.replicates[name] = np.stack([run[name] for run in found]).mean(axis=0, dtype=np.float64)
+                mean = np.stack([run[name] for run in found]).mean(axis=0, dtype=np.float64)
+                # Where one draw is undefined, what chance would have made of it is unknown.
+                if np.isfinite(mean).all():
+                    group.replicates[name] = mean
 
 
 def _read_each(

@@ -13,18 +13,23 @@ from lossbench.records import read_arrays
 from lossbench.report.groups import Group, curve_labels
 from lossbench.report.names import is_rate, pretty_name
 
+COMPARISON, IDENTITIES = "comparison.md", "identities.npz"
 FEWEST = 3
 """Seeds in common without which no difference is told."""
 
 
 class Gap(NamedTuple):
-    """How far a configuration lies above the baseline in one metric; p_holm over all gaps of the page."""
+    """How far a configuration lies above the baseline in one metric.
+
+    people: whether the chance is that of test identities too. p_holm: over all gaps of the page.
+    """
 
     label: str
     metric: str
     test: MeanTest
     above: int
     seeds: int
+    people: bool
     p_holm: float
 
 
@@ -51,32 +56,51 @@ def compare(
     """Gaps by data set, of each group with at least three seeds in common with its baseline."""
     base = {group.part("dataset"): group for group in baseline}
     names = dict(zip(map(id, groups), group_names(groups), strict=True))
-    family: list[tuple[str, str, str, MeanTest, list[float]]] = []
+    found: list[tuple[str, Gap]] = []
     for group in groups:
         task = group.part("dataset")
         if task in base and group is not base[task]:
             for metric in metrics:
-                gaps = _gaps(group, base[task], metric)
-                if len(gaps) >= FEWEST:
-                    test = mean_test(gaps, replicates=paired_replicates(group, base[task], metric))
-                    family.append((task, names[id(group)], metric, test, gaps))
-    adjusted = holm([test.p for *_, test, _ in family])
-    found: dict[str, list[Gap]] = {}
-    for (task, label, metric, test, gaps), p in zip(family, adjusted, strict=True):
-        gap = Gap(label, metric, test, sum(value > 0 for value in gaps), len(gaps), p)
-        found.setdefault(task, []).append(gap)
-    return found
+                if gap := _gap(names[id(group)], group, base[task], metric):
+                    found.append((task, gap))
+    adjusted = holm([gap.test.p for _, gap in found])
+    tasks: dict[str, list[Gap]] = {}
+    for (task, gap), p in zip(found, adjusted, strict=True):
+        tasks.setdefault(task, []).append(gap._replace(p_holm=p))
+    return tasks
+
+
+def _gap(label: str, upper: Group, lower: Group, metric: str) -> Gap | None:
+    seeds, people = _in_each_seed(upper, lower, metric), paired_replicates(upper, lower, metric)
+    if len(seeds) < FEWEST:
+        return None
+    test = mean_test(seeds, replicates=people, identities=_tested(upper).get("identities"))
+    return Gap(label, metric, test, sum(each > 0 for each in seeds), len(seeds), len(people) > 0, test.p)
 
 
 def paired_replicates(upper: Group, lower: Group, metric: str) -> Sequence[float]:
-    """The difference of both with the same other identities; empty where either has none."""
-    if metric not in upper.replicates or metric not in lower.replicates:
+    """The difference of both with the same other identities; empty where either has none, or draws others.
+
+    They are means over all seeds of a row, also of those that the other row lacks.
+    """
+    one, other = upper.replicates.get(metric), lower.replicates.get(metric)
+    if one is None or other is None or len(one) != len(other) or _drawn(upper) != _drawn(lower):
         return ()
-    one, other = upper.replicates[metric], lower.replicates[metric]
-    return (one - other).tolist() if len(one) == len(other) else ()
+    return (one - other).tolist()
 
 
-def _gaps(upper: Group, lower: Group, metric: str) -> list[float]:
+def _drawn(group: Group) -> tuple[Any, ...]:
+    """What decides whom replicates draw."""
+    return (group.runs[0].config.get("protocol") or {}).get("seed"), _tested(group)
+
+
+def _tested(group: Group) -> Mapping[str, Any]:
+    """Rows, number and names of the test identities."""
+    roles = group.runs[0].split.get("roles") or {}
+    return roles.get("test_open") or roles.get("test") or {}
+
+
+def _in_each_seed(upper: Group, lower: Group, metric: str) -> list[float]:
     """The difference in each seed that both have."""
     known: Mapping[Any, Any] = {run.config.get("seed"): run.metrics.get(metric) for run in lower.runs}
     pairs = [(run.metrics.get(metric), known.get(run.config.get("seed"))) for run in upper.runs]
@@ -88,21 +112,17 @@ def comparison_markdown(
 ) -> str:
     """Text of ``comparison.md``."""
     gaps = compare(groups, baseline, metrics)
-    people = all(group.replicates for group in groups)
-    chance = (
-        "seeds and test identities" if people else "seeds (the test identities are the same in every run)"
-    )
     lines = [
         f"# Above or below {name}",
         "",
-        "Difference to it in the same seeds"
-        + (" and on the same resampled identities" if people else "")
-        + f", with its 95 % interval over {chance}. Rates in points. p is adjusted by Holm for all "
+        "Difference to it in the same seeds and, where a column says so, with the same other test "
+        "identities drawn (bootstrap); rates in points. p is adjusted by Holm for all "
         f"{sum(map(len, gaps.values()))} comparisons of this page; resolved: p < 0.05.",
     ]
+    columns = ("row", "metric", "difference", "95 % interval", "chance of", "seeds above", "p", "")
     for task, rows in gaps.items():
-        lines += ["", f"## {task}", "", "| row | metric | difference | 95 % interval | seeds above | p | |"]
-        lines += ["|:---|:---|---:|---:|---:|---:|:---|", *map(_line, rows)]
+        lines += ["", f"## {task}", "", f"| {' | '.join(columns)} |"]
+        lines += ["|:---|:---|---:|---:|:---|---:|---:|:---|", *map(_line, rows)]
     if not gaps:
         lines += ["", f"Nothing has {FEWEST} seeds in common with it."]
     return "\n".join([*lines, ""])
@@ -111,22 +131,25 @@ def comparison_markdown(
 def _line(gap: Gap) -> str:
     factor = 100 if is_rate(gap.metric) else 1
     mean, low, high = (f"{factor * value:+.2f}" for value in gap.test[:3])
-    cells = [gap.label, pretty_name(gap.metric), mean, f"{low} to {high}", f"{gap.above} of {gap.seeds}"]
+    cells = [gap.label, pretty_name(gap.metric), mean, f"{low} to {high}"]
+    cells += ["seeds and identities" if gap.people else "seeds", f"{gap.above} of {gap.seeds}"]
     verdict = "resolved" if gap.p_holm < 0.05 else "not resolved"
     return f"| {' | '.join([*cells, f'{gap.p_holm:.2g}', verdict])} |"
 
 
 def replicate_arrays(groups: Sequence[Group], metrics: Sequence[str]) -> dict[str, np.ndarray]:
-    """What ``replicates.npz`` holds: metric (m,) and id (n,) text, group (n,), replicates (g, m, r) float32.
+    """What ``identities.npz`` holds: metric (m,) and id (n,) text, group (n,), replicates (g, m, r) float32.
 
-    group: the place in replicates of the run ``id``. Metrics are those that all groups have replicates of;
-    empty where there are none, or of different numbers.
+    group: the place in replicates of the run ``id``. NaN where a group has no replicates of a metric; empty
+    where none has any, or where they differ in number.
     """
-    known = [metric for metric in metrics if all(metric in group.replicates for group in groups)]
-    values = [[group.replicates[metric] for metric in known] for group in groups]
-    if not known or len({len(each) for row in values for each in row}) > 1:
+    known = [metric for metric in metrics if any(metric in group.replicates for group in groups)]
+    sizes = {len(values) for group in groups for values in group.replicates.values()}
+    if not known or len(sizes) > 1:
         return {}
+    blank = np.full(sizes.pop(), np.nan)
     runs = [(run.id, place) for place, group in enumerate(groups) for run in group.runs]
+    values = [[group.replicates.get(metric, blank) for metric in known] for group in groups]
     return {
         "metric": np.array(known),
         "id": np.array([identity for identity, _ in runs]),
@@ -136,10 +159,13 @@ def replicate_arrays(groups: Sequence[Group], metrics: Sequence[str]) -> dict[st
 
 
 def read_people(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Run id -> metric -> (r,) of a ``replicates.npz``; empty where there is none. Raises RecordError."""
+    """Run id -> metric -> (r,) of an ``identities.npz``; empty where there is none. Raises RecordError."""
     arrays = read_arrays(path)
     if not arrays:
         return {}
     metrics = arrays["metric"].tolist()
-    rows = [dict(zip(metrics, values, strict=True)) for values in arrays["replicates"]]
+    rows = [
+        {metric: each for metric, each in zip(metrics, values, strict=True) if not np.isnan(each).any()}
+        for values in arrays["replicates"]
+    ]
     return {run: rows[place] for run, place in zip(arrays["id"].tolist(), arrays["group"], strict=True)}

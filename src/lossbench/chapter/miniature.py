@@ -19,6 +19,7 @@ from lossbench.chapter.orderings import (
     with_interval,
 )
 from lossbench.chapter.printed import printed
+from lossbench.report.names import format_p
 from lossbench.report.style import COLOURS
 
 DATASETS = ("glyphs", "lfw", "omniglot")
@@ -50,7 +51,9 @@ def _judge(work: Working, found: Sequence[Difference]) -> None:
     for one in found:
         gap = f"{100 * one.mean:+.2f} points, 95 % {100 * one.low:+.2f} to {100 * one.high:+.2f}"
         told = f"{one.upper} over {one.lower}, {_names(one.metric)}: {gap} over {_over(one)}"
-        work.let(f"{told}, Holm p {one.p:.2g}, above in {one.above} of {one.seeds} seeds: {one.verdict}")
+        work.let(
+            f"{told}, Holm p {format_p(one.p)}, above in {one.above} of {one.seeds} seeds: {one.verdict}"
+        )
     for metric in dict.fromkeys(one.metric for one in found):
         verdicts = [one.verdict for one in found if one.metric == metric]
         counts = {word: verdicts.count(word) for word in (REPRODUCED, NOT_RESOLVED, CONTRADICTED)}
@@ -111,7 +114,14 @@ def _table(runs: Runs, dataset: str, found: Sequence[Difference]) -> str:
     lines.append("|---|---|---|---:|---:|---:|---|")
     for one in found:
         gap = f"{100 * one.mean:+.2f} ({100 * one.low:+.2f} to {100 * one.high:+.2f})"
-        cells = [one.upper, one.lower, _names(one.metric), gap, f"{one.p:.2g}", f"{one.above} of {one.seeds}"]
+        cells = [
+            one.upper,
+            one.lower,
+            _names(one.metric),
+            gap,
+            format_p(one.p),
+            f"{one.above} of {one.seeds}",
+        ]
         lines.append("| " + " | ".join([*cells, one.verdict]) + " |")
     return "\n".join([*lines, ""])
 

@@ -10,6 +10,7 @@ import numpy as np
 from lossbench.chapter.claim import Missing, Working
 from lossbench.chapter.committed import Metrics, Row, Runs, Setting
 from lossbench.intervals import MeanTest, holm, mean_test
+from lossbench.report.names import format_p
 
 REPRODUCED, NOT_RESOLVED, CONTRADICTED = "reproduced", "not resolved", "contradicted"
 FEWEST = 3
@@ -148,4 +149,4 @@ def _told(gaps: Sequence[float], p: float) -> str:
         return f"{len(gaps)} seed{'s' * (len(gaps) > 1)}: three are needed"
     _, low, high, _ = chance(gaps)
     over = f"{len(gaps)} seeds{' and test identities' if len(getattr(gaps, 'people', ())) else ''}"
-    return f"95 % {low:+.3g} to {high:+.3g} over {over}, Holm p {p:.2g}"
+    return f"95 % {low:+.3g} to {high:+.3g} over {over}, Holm p {format_p(p)}"

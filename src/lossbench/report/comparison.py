@@ -11,7 +11,7 @@ import numpy as np
 from lossbench.intervals import MeanTest, holm, mean_test
 from lossbench.records import read_arrays
 from lossbench.report.groups import Group, curve_labels
-from lossbench.report.names import is_rate, pretty_name
+from lossbench.report.names import format_p, is_rate, pretty_name
 
 COMPARISON, IDENTITIES = "comparison.md", "identities.npz"
 FEWEST = 3
@@ -134,7 +134,7 @@ def _line(gap: Gap) -> str:
     cells = [gap.label, pretty_name(gap.metric), mean, f"{low} to {high}"]
     cells += ["seeds and identities" if gap.people else "seeds", f"{gap.above} of {gap.seeds}"]
     verdict = "resolved" if gap.p_holm < 0.05 else "not resolved"
-    return f"| {' | '.join([*cells, f'{gap.p_holm:.2g}', verdict])} |"
+    return f"| {' | '.join([*cells, format_p(gap.p_holm), verdict])} |"
 
 
 def replicate_arrays(groups: Sequence[Group], metrics: Sequence[str]) -> dict[str, np.ndarray]:

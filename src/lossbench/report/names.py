@@ -26,9 +26,11 @@ _PATTERNS = (
     (r"tar_far_(\d+)e_(\d+)", r"TAR@FAR=\1e-\2"),
     (r"dir_far_(\d+)e_(\d+)", r"DIR@FAR=\1e-\2"),
     (r"tpir_fpir_(\d+)e_(\d+)", r"TPIR@FPIR=\1e-\2"),
+    (r"cmc_(\d+)_distractors_(\d+)", r"rank-\1 of \2 distractors"),
     (r"cmc_(\d+)", r"rank-\1"),
     (r"accuracy_top(\d+)", r"top-\1 accuracy"),
 )
+_ENDINGS = {"_mean_minus_std": ", mean - std", "_mean": ", mean", "_std": ", std", "_max": ", highest"}
 _RATE = re.compile(r"(tar_far|dir_far|tpir_fpir|realised|cmc|accuracy|pair_accuracy|eer|ece|auc)(_.*)?$")
 
 
@@ -37,6 +39,8 @@ def pretty_name(metric: str) -> str:
 
     >>> pretty_name("test/tar_far_1e_3"), pretty_name("test/macro/cmc_1"), pretty_name("val/eer")
     ('TAR@FAR=1e-3', 'macro rank-1', 'val EER')
+    >>> pretty_name("test/trials/tar_far_1e_4_mean"), pretty_name("test/ladder/cmc_1_distractors_100")
+    ('trials TAR@FAR=1e-4, mean', 'ladder rank-1 of 100 distractors')
     """
     *groups, word = metric.split("/")
     prefix = " ".join(group for group in groups if group != "test")
@@ -72,7 +76,18 @@ def format_setting(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
 
 
+def format_p(p: float) -> str:
+    """
+    >>> format_p(0.0312), format_p(2e-50)  # of a few seeds nobody knows more than that it is small
+    ('0.031', '< 1e-4')
+    """
+    return f"{p:.2g}" if p >= 1e-4 else "< 1e-4"
+
+
 def _pretty_word(word: str) -> str:
+    for ending, told in _ENDINGS.items():
+        if word.endswith(ending) and word not in _EXACT:
+            return _pretty_word(word.removesuffix(ending)) + told
     if word in _EXACT:
         return _EXACT[word]
     for pattern, name in _PATTERNS:

@@ -25,7 +25,7 @@ def choose_metrics(records: Sequence[Record], asked: Sequence[str] = ()) -> list
     Raises ValueError for an asked metric that no record has.
     """
     known = {name for record in records for name in record.metrics}
-    full = [name if "/" in name else f"test/{name}" for name in asked]
+    full = [name if name in known or name.startswith("val/") else f"test/{name}" for name in asked]
     if unknown := [name for name in full if name not in known]:
         raise ValueError(f"no record has {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
     chosen = full or [name for name in DEFAULT_METRICS if name in known]

@@ -22,7 +22,7 @@ from lossbench.config import ConfigError
 from lossbench.evaluation import evaluate_splits
 from lossbench.lightning.checkpoints import load_weights
 from lossbench.losses import cross_entropy_loss
-from lossbench.records import read_curves, read_history, read_record
+from lossbench.records import read_curves, read_history, read_record, read_replicates
 from lossbench.report.groups import group_records
 from lossbench.run import run
 from tests.test_config import resolved
@@ -60,6 +60,24 @@ def test_a_run_leaves_its_record_history_curves_configuration_and_checkpoints(fi
     expected |= {"checkpoints/last.ckpt", "checkpoints/best.ckpt", ".lock"}
     assert names == expected
     assert not finished.reused
+
+
+def test_replicates_give_intervals_of_the_test_and_change_no_number(finished, tmp_path):
+    with_people = start(tmp_path, *LONGER, "protocol.bootstrap=200")
+    assert with_people.record.metrics == finished.record.metrics
+    replicates = read_replicates(with_people.folder)
+    assert {"test/eer", "test/cmc_1", "test/tar_far_1e_2", "test/macro/tar_far_1e_2"} <= replicates.keys()
+    assert all(name.startswith("test/") and len(values) == 200 for name, values in replicates.items())
+    for name, interval in with_people.record.intervals.items():
+        assert interval["low"] <= interval["high"]
+        assert interval["low"] >= replicates[name].min() - 1e-6
+    assert set(with_people.record.intervals) <= replicates.keys()
+    assert finished.record.intervals == {}
+
+
+def test_too_few_replicates_are_refused_before_any_training(tmp_path):
+    with pytest.raises(ConfigError, match=r"protocol\.bootstrap=50"):
+        start(tmp_path, "protocol.bootstrap=50")
 
 
 def test_the_record_on_disk_is_the_one_returned(finished):

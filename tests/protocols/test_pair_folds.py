@@ -68,6 +68,19 @@ def test_the_columns_in_small_are_those_of_their_protocols():
     assert [name for name, _ in miniature(embedding, label, None, trials=2)] == ["view2", "trials"]
 
 
+def test_replicates_of_trials_and_ladder_stand_under_their_metrics():
+    label = torch.arange(60).repeat_interleave(4)
+    generator = torch.Generator().manual_seed(1)
+    embedding = torch.randn(60, 8, generator=generator)[label] + torch.randn(240, 8, generator=generator)
+    ones = torch.ones(2, 60, dtype=torch.int16)
+    strangers = torch.randn(500, 8, generator=generator)
+    for name, part in miniature(embedding, label, strangers, trials=2, weights=ones):
+        assert part.replicates.keys() <= part.metrics.keys()
+        assert (len(part.replicates) > 0) == (name != "view2")
+        for metric, values in part.replicates.items():
+            assert values == pytest.approx([part.metrics[metric]] * 2)
+
+
 def test_too_few_identities_leave_the_columns_undefined_and_say_why():
     label = torch.arange(4).repeat_interleave(3)
     embedding = torch.randn(12, 8, generator=torch.Generator().manual_seed(0))

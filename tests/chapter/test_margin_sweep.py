@@ -6,7 +6,7 @@ import pytest
 
 from lossbench.chapter import margin_sweep
 from lossbench.chapter.claim import NOT_RUN, examine
-from lossbench.chapter.miniature import ENDPOINTS
+from lossbench.chapter.endpoints import ENDPOINTS
 from lossbench.chapter.orderings import CONTRADICTED, NOT_RESOLVED, REPRODUCED
 from tests.chapter.checking import every_claim
 from tests.chapter.sweeping import jitter, write_runs

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from lossbench.chapter.claim import Missing
 from lossbench.chapter.committed import settings
+from lossbench.chapter.endpoints import called
 from lossbench.chapter.orderings import contrast, points, with_interval
-from lossbench.chapter.sweeps import both, called, draw, number, slope
+from lossbench.chapter.sweeps import both, draw, number, slope
 from tests.chapter.sweeping import write_runs
 
 NOISE = "config/dataset.label_noise"

@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 from lossbench.chapter.claim import Claim, Working, claim
 from lossbench.chapter.committed import Metrics, settings
-from lossbench.chapter.miniature import CHANCE
+from lossbench.chapter.endpoints import CHANCE, called
 from lossbench.chapter.orderings import REPRODUCED, points, with_interval
 from lossbench.chapter.sweeps import (
     below,
     both,
-    called,
     compare,
     draw,
     in_percent,

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from lossbench.chapter.claim import Working, claim
 from lossbench.chapter.committed import Metrics, settings
-from lossbench.chapter.miniature import CHANCE, ENDPOINTS
+from lossbench.chapter.endpoints import CHANCE, ENDPOINTS, called
+from lossbench.chapter.miniature import draw_over_m
 from lossbench.chapter.orderings import REPRODUCED, decide, points
-from lossbench.chapter.sweeps import called, compare, draw, in_percent, number, slope
-from lossbench.report.style import COLOURS, FAINT
+from lossbench.chapter.sweeps import compare, in_percent, number, slope
 
 LOW, HIGH = 0.3, 0.45
 FITTED = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
@@ -32,7 +32,7 @@ def _runs() -> Mapping[float, Metrics]:
 def gain(work: Working) -> None:
     runs = _runs()
     compare(work, runs, "m = 0.35 gains over 0", {0.35: 1, 0.0: -1}, ENDPOINTS)
-    _draw(work, runs)
+    draw_over_m(work.figure("fig-3.6-margin-sweep", 6.8, 5.0), runs)
 
 
 @claim(
@@ -69,15 +69,3 @@ def bend(work: Working) -> None:
 
 def _highest(means: Mapping[float, float]) -> str:
     return f"{max(means, key=means.__getitem__):.2f}"
-
-
-def _draw(work: Working, runs: Mapping[float, Metrics]) -> None:
-    every = work.figure("fig-3.6-margin-sweep", 6.8, 5.0).subplots(2, 2, sharex=True)
-    for axes, colour, metric in zip(every.flat, COLOURS, ENDPOINTS, strict=False):
-        axes.axvspan(LOW, HIGH, color=FAINT, alpha=0.3, linewidth=0)
-        draw(axes, {m: in_percent(seeds, metric) for m, seeds in runs.items()}, colour)
-        axes.set_title(called(metric))
-    for axes in every[1]:
-        axes.set_xlabel("margin m")
-    for axes in every[:, 0]:
-        axes.set_ylabel("percent")

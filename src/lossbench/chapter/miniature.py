@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
 from lossbench.chapter.claim import Claim, Working, claim
-from lossbench.chapter.committed import Runs, committed
+from lossbench.chapter.committed import Metrics, Runs, committed
+from lossbench.chapter.endpoints import CHANCE, COLUMNS, ENDPOINTS, called
 from lossbench.chapter.orderings import (
     CONTRADICTED,
     NOT_RESOLVED,
@@ -19,45 +19,27 @@ from lossbench.chapter.orderings import (
     with_interval,
 )
 from lossbench.chapter.printed import printed
+from lossbench.chapter.sweeps import draw, in_percent
 from lossbench.report.names import format_p
-from lossbench.report.style import COLOURS
+from lossbench.report.style import COLOURS, FAINT
 
 DATASETS = ("glyphs", "lfw", "omniglot")
-COLUMNS = {
-    "lfw": ("test/view2/pair_accuracy", "pairs in folds"),
-    "tar_far_1e_4": ("test/trials/tar_far_1e_4_mean", "TAR@FAR=1e-4"),
-    "tar_far_1e_3": ("test/trials/tar_far_1e_3_mean", "TAR@FAR=1e-3"),
-    "dir_far_1e_2": ("test/trials/dir_far_1e_2_mean", "DIR@FAR=1e-2"),
-    "rank1": ("test/ladder/cmc_1", "rank-1, all distractors"),
-    "tar_far_1e_6": ("test/ladder/tar_far_1e_6", "TAR@FAR=1e-6, distractors"),
-}
-"""Printed column -> our metric, and what it is called. rank1 is printed nowhere: see X-00."""
-
-ENDPOINTS = tuple(COLUMNS[name][0] for name in ("tar_far_1e_4", "dir_far_1e_2", "rank1", "tar_far_1e_6"))
 LADDER = ("softmax", "softmax_dropout", "center", "normface", "asoftmax", "amsoftmax_035")
-CHANCE = (
-    "Chance is that of seeds and, where an interval says so, of the test identities; galleries, trials and "
-    "distractors are the same in every run."
-)
 MARGINS = tuple(f"amsoftmax_{m:03d}" for m in (25, 30, 35, 40, 45, 50))
-
-
-def _names(metric: str) -> str:
-    return next(name for key, name in COLUMNS.values() if key == metric)
 
 
 def _judge(work: Working, found: Sequence[Difference]) -> None:
     """Write down every ordering, and the verdict over all of them."""
     for one in found:
         gap = f"{100 * one.mean:+.2f} points, 95 % {100 * one.low:+.2f} to {100 * one.high:+.2f}"
-        told = f"{one.upper} over {one.lower}, {_names(one.metric)}: {gap} over {_over(one)}"
+        told = f"{one.upper} over {one.lower}, {called(one.metric)}: {gap} over {_over(one)}"
         work.let(
             f"{told}, Holm p {format_p(one.p)}, above in {one.above} of {one.seeds} seeds: {one.verdict}"
         )
     for metric in dict.fromkeys(one.metric for one in found):
         verdicts = [one.verdict for one in found if one.metric == metric]
         counts = {word: verdicts.count(word) for word in (REPRODUCED, NOT_RESOLVED, CONTRADICTED)}
-        work.expected.append(f"{_names(metric)}: {len(verdicts)} steps upwards")
+        work.expected.append(f"{called(metric)}: {len(verdicts)} steps upwards")
         work.measured.append(", ".join(f"{count} {word}" for word, count in counts.items() if count))
     verdicts = [one.verdict for one in found]
     if CONTRADICTED in verdicts:
@@ -73,7 +55,7 @@ def _judge(work: Working, found: Sequence[Difference]) -> None:
 def _known(work: Working, runs: Runs) -> list[str]:
     """The endpoints that this data set has: without distractors there is no ladder."""
     every = {metric for row in runs.values() for numbers in row.values() for metric in numbers}
-    if lacking := [_names(metric) for metric in ENDPOINTS if metric not in every]:
+    if lacking := [called(metric) for metric in ENDPOINTS if metric not in every]:
         work.let(f"not to be had on this set: {', '.join(lacking)}")
     return [metric for metric in ENDPOINTS if metric in every]
 
@@ -117,7 +99,7 @@ def _table(runs: Runs, dataset: str, found: Sequence[Difference]) -> str:
         cells = [
             one.upper,
             one.lower,
-            _names(one.metric),
+            called(one.metric),
             gap,
             format_p(one.p),
             f"{one.above} of {one.seeds}",
@@ -155,7 +137,8 @@ def _margins(dataset: str) -> Claim:
         runs = committed("table_3_1", dataset)
         pairs = [("amsoftmax_035", "amsoftmax_025"), ("amsoftmax_040", "amsoftmax_050")]
         _judge(work, orderings(runs, pairs, _known(work, runs)))
-        _curve(work.figure(f"fig-m-{dataset}"), runs)
+        over = {int(row[-3:]) / 100: runs[row] for row in MARGINS if row in runs}
+        draw_over_m(work.figure(f"fig-m-{dataset}", 6.8, 5.0), over)
 
     return check
 
@@ -176,23 +159,17 @@ def _no_fn(dataset: str) -> Claim:
     return check
 
 
-def _curve(figure: Figure, runs: Runs) -> None:
-    """Each endpoint over m: mean over seeds, with every seed as a point."""
-    axes = figure.subplots()
-    for colour, metric in zip(COLOURS, ENDPOINTS, strict=False):
-        points = [
-            (int(row[-3:]) / 100, 100 * numbers[metric])
-            for row in MARGINS
-            for numbers in runs.get(row, {}).values()
-            if metric in numbers
-        ]
-        margins = sorted({m for m, _ in points})
-        means = [statistics.fmean(value for m, value in points if m == each) for each in margins]
-        axes.plot(margins, means, "-", color=colour, label=_names(metric))
-        axes.plot(*zip(*points, strict=True), ".", color=colour, alpha=0.5)
-    axes.set_xlabel("margin m")
-    axes.set_ylabel("percent")
-    axes.legend()
+def draw_over_m(figure: Figure, runs: Mapping[float, Metrics]) -> None:
+    """A panel for each endpoint, with the middle of the range that the chapter recommends shaded."""
+    every = figure.subplots(2, 2, sharex=True)
+    for axes, colour, metric in zip(every.flat, COLOURS, ENDPOINTS, strict=False):
+        axes.axvspan(0.3, 0.45, color=FAINT, alpha=0.3, linewidth=0)
+        draw(axes, {m: in_percent(seeds, metric) for m, seeds in runs.items()}, colour)
+        axes.set_title(called(metric))
+    for axes in every[1]:
+        axes.set_xlabel("margin m")
+    for axes in every[:, 0]:
+        axes.set_ylabel("percent")
 
 
 def _id(name: str, dataset: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from lossbench.chapter.claim import Working, claim
 from lossbench.chapter.committed import Metrics, Row, Runs, committed
-from lossbench.chapter.miniature import CHANCE, COLUMNS, LADDER
+from lossbench.chapter.endpoints import CHANCE, COLUMNS, called
+from lossbench.chapter.miniature import LADDER
 from lossbench.chapter.orderings import REPRODUCED, decide, points
 from lossbench.chapter.printed import printed
-from lossbench.chapter.sweeps import below, called, draw
+from lossbench.chapter.sweeps import below, draw
 from lossbench.report.style import COLOURS
 
 AM, SOFTMAX = "amsoftmax_035", "softmax"

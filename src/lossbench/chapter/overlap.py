@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from lossbench.chapter.claim import Working, claim
 from lossbench.chapter.committed import Metrics, settings
-from lossbench.chapter.miniature import CHANCE, COLUMNS, ENDPOINTS
+from lossbench.chapter.endpoints import CHANCE, COLUMNS, ENDPOINTS, called
 from lossbench.chapter.orderings import REPRODUCED, points, with_interval
 from lossbench.chapter.printed import printed
-from lossbench.chapter.sweeps import called, compare, number
+from lossbench.chapter.sweeps import compare, number
 
 PRINTED = {"megaface_rank1": COLUMNS["rank1"][0], "megaface_vr": COLUMNS["tar_far_1e_6"][0]}
 """Printed column -> our metric."""

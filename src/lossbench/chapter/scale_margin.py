@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 
 from lossbench.chapter.claim import Missing, Working, claim
 from lossbench.chapter.committed import Metrics, settings
-from lossbench.chapter.miniature import CHANCE
+from lossbench.chapter.endpoints import CHANCE, called
 from lossbench.chapter.orderings import CONTRADICTED, FEWEST, NOT_RESOLVED, REPRODUCED
-from lossbench.chapter.sweeps import both, called, in_percent, number
+from lossbench.chapter.sweeps import both, in_percent, number
 from lossbench.intervals import mean_interval
 
 Cell = tuple[float, float]

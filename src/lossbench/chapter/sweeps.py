@@ -11,10 +11,9 @@ from matplotlib.figure import Figure
 
 from lossbench.chapter.claim import Missing, Working
 from lossbench.chapter.committed import Metrics, Setting
-from lossbench.chapter.miniature import COLUMNS
+from lossbench.chapter.endpoints import called
 from lossbench.chapter.orderings import FEWEST, decide, points
 from lossbench.intervals import mean_interval
-from lossbench.report.names import pretty_name
 
 
 def number(column: str, blank: float | None = None) -> Callable[[Mapping[str, str]], float | None]:
@@ -65,10 +64,6 @@ def slope(margins: Sequence[float], at: float) -> dict[float, float]:
     """
     fitted = np.linalg.pinv(np.vander(margins, 3))
     return dict(zip(margins, (np.array([2 * at, 1, 0]) @ fitted).tolist(), strict=True))
-
-
-def called(metric: str) -> str:
-    return dict(COLUMNS.values()).get(metric) or pretty_name(metric)
 
 
 def in_percent(seeds: Metrics, metric: str) -> list[float]:

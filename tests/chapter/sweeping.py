@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 
+from lossbench.config import knobs
 from lossbench.records import Record
 from lossbench.report.export import runs_csv
 from lossbench.report.groups import group_records
@@ -20,11 +21,11 @@ def write_runs(folder, sweep, grid, scores, *, seeds=3, dataset="glyphs"):
     records = []
     for *values, seed in product(*grid.values(), range(seeds)):
         setting = dict(zip(grid, values, strict=True))
-        knobs = {name: setting[name] for name in ("s", "m") if name in setting}
-        config = {"seed": seed, "head": {"margin": knobs}}
-        config["dataset"] = {name: value for name, value in setting.items() if name not in knobs}
+        margin = {"s": 30.0} | {name: setting[name] for name in ("s", "m") if name in setting}
+        cautions = {name: value for name, value in setting.items() if name not in margin}
+        config = {"seed": seed, "head": {"margin": margin}, "dataset": cautions}
         names = {"dataset": dataset, "backbone": "convnet", "head": "amsoftmax", "loss": "ce"}
-        details = {**names, "knobs": {"s": 30.0, **knobs}}
+        details = {**names, "knobs": knobs({**margin, "dataset": cautions})}
         records.append(Record(f"{setting}{seed}", config, scores(seed, **setting), details))
     path = folder / "results" / sweep / "runs.csv"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from lossbench.chapter.orderings import contrast, points, with_interval
 from lossbench.chapter.sweeps import both, draw, number, slope
 from tests.chapter.sweeping import write_runs
 
-NOISE = "config/dataset.label_noise"
+NOISE = "knob/label_noise"
 
 
 def score(seed, m, label_noise=None):
@@ -29,15 +29,15 @@ def test_settings_are_read_as_the_report_writes_them(tmp_path):
     }
 
 
-def test_a_column_that_no_run_differs_in_is_not_guessed(tmp_path):
-    write_runs(tmp_path, "label_noise", {"m": [0, 0.35], "label_noise": [0.4]}, score)
+def test_a_column_that_no_run_has_is_not_guessed(tmp_path):
+    write_runs(tmp_path, "label_noise", {"m": [0, 0.35], "label_noise": [None]}, score)
     with pytest.raises(Missing, match=f"no column {NOISE} in"):
         settings("label_noise", "glyphs", number(NOISE, 0.0), tmp_path / "results")
 
 
 def test_a_blank_that_stands_for_nothing_leaves_the_run_out(tmp_path):
     write_runs(tmp_path, "leaks", {"m": [0.35], "leak": [None, 0.5]}, lambda seed, m, leak: {"test/cmc_1": m})
-    wanted = both(number("config/dataset.leak"), number("knob/m"))
+    wanted = both(number("knob/leak"), number("knob/m"))
     assert set(settings("leaks", "glyphs", wanted, tmp_path / "results")) == {(0.5, 0.35)}
 
 

@@ -45,13 +45,13 @@ class Caution(NamedTuple):
 
 NOISE = Caution(
     "label_noise",
-    "config/dataset.label_noise",
+    "knob/label_noise",
     {0.0: "no wrong labels", 0.1: "10 % wrong", 0.2: "20 % wrong", 0.4: "40 % wrong"},
     ("test/tar_far_1e_3", "test/cmc_1"),
 )
 TAIL = Caution(
     "long_tail",
-    "config/dataset.long_tail",
+    "knob/long_tail",
     {1.0: "all images", 10.0: "thinned to 10:1", 100.0: "thinned to 100:1"},
     ("test/tar_far_1e_3", "test/cmc_1", "test/accuracy"),
 )

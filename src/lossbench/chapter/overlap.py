@@ -25,7 +25,7 @@ SHARES = (0.0, 0.1, 0.25, 0.5)
     + CHANCE,
 )
 def leak(work: Working) -> None:
-    runs = settings("table_3_2", "glyphs", number("config/dataset.leak"))
+    runs = settings("table_3_2", "glyphs", number("knob/leak"))
     for metric, (removed, kept) in _printed().items():
         work.let(f"printed for {called(metric)}: {removed:.2f} without them, {kept - removed:+.2f} with")
     half = {SHARES[-1]: 1, SHARES[0]: -1}
@@ -54,8 +54,8 @@ def _page(runs: Mapping[float, Metrics]) -> str:
     for place, name in enumerate(("printed: removed", "printed: kept")):
         shown = {metric: f"{pair[place]:.2f}" for metric, pair in _printed().items()}
         lines.append(f"| {name} | | " + " | ".join(shown.get(metric, "") for metric in ENDPOINTS) + " |")
-    for share in SHARES:
-        seeds = runs.get(share, {})
+    for share in filter(runs.get, SHARES):
+        seeds = runs[share]
         cells = [with_interval(points(runs, {share: 1}, metric)) for metric in ENDPOINTS]
         lines.append(f"| {100 * share:g} % | {len(seeds)} | " + " | ".join(cells) + " |")
     lines += [
@@ -67,7 +67,7 @@ def _page(runs: Mapping[float, Metrics]) -> str:
     ]
     gains = {metric: f"{kept - removed:+.2f}" for metric, (removed, kept) in _printed().items()}
     lines.append("| printed: kept minus removed | " + " | ".join(gains.get(m, "") for m in ENDPOINTS) + " |")
-    for share in SHARES[1:]:
+    for share in filter(runs.get, SHARES[1:]):
         leaked = {share: 1, SHARES[0]: -1}
         cells = [with_interval(points(runs, leaked, metric), "+") for metric in ENDPOINTS]
         lines.append(f"| {100 * share:g} % minus none | " + " | ".join(cells) + " |")

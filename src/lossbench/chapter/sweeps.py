@@ -19,7 +19,7 @@ from lossbench.intervals import mean_interval
 def number(column: str, blank: float | None = None) -> Callable[[Mapping[str, str]], float | None]:
     """What a row of ``runs.csv`` has in a column; ``blank`` where it has nothing there.
 
-    Raises Missing where there is no such column: its runs are alike in it, and do not tell what it is.
+    Raises Missing where there is no such column: no run has a value there.
     """
 
     def read(run: Mapping[str, str]) -> float | None:

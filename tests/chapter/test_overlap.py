@@ -49,11 +49,11 @@ def test_the_page_puts_ours_beside_the_printed_table(leaks):
     assert {line.count("|") for line in lines if line.startswith("| ")} == {6, 7}
 
 
-def test_shares_that_are_not_trained_yet_leave_their_cells_empty(leaks):
+def test_shares_that_are_not_trained_have_no_rows(leaks):
     leaks(0.1, shares=(0, 0.5))
-    lines = examine(overlap.leak).work.pages["table_3_2"].splitlines()
-    assert "| 10 % | 0 | - | - | - | - |" in lines
-    assert "| 10 % minus none | - | - | - | - |" in lines
+    page = examine(overlap.leak).work.pages["table_3_2"]
+    assert "| 50 % minus none |" in page
+    assert "| 10 %" not in page
 
 
 def test_one_seed_decides_nothing_and_says_so(leaks):

@@ -69,8 +69,9 @@ def _gain(id: str, says: str, one: Caution, stem: str) -> Claim:
         runs = one.runs()
         for level, name in one.levels.items():
             for metric in one.metrics:
-                gain = with_interval(points(runs, {(level, 0.35): 1, (level, 0.0): -1}, metric), "+")
-                work.let(f"{called(metric)}, {name}: points that m = 0.35 gains over 0: {gain}")
+                if gain := points(runs, {(level, 0.35): 1, (level, 0.0): -1}, metric):
+                    told = with_interval(gain, "+")
+                    work.let(f"{called(metric)}, {name}: points that m = 0.35 gains over 0: {told}")
         less = {(one.none, 0.35): 1, (one.none, 0.0): -1, (one.most, 0.35): -1, (one.most, 0.0): 1}
         what = f"that m = 0.35 gains over 0: {one.levels[one.none]} minus {one.levels[one.most]}"
         compare(work, runs, what, less, one.metrics)

@@ -44,8 +44,8 @@ def _judge(work: Working, found: Sequence[Difference]) -> None:
     verdicts = [one.verdict for one in found]
     if CONTRADICTED in verdicts:
         work.verdict = f"{CONTRADICTED} in {verdicts.count(CONTRADICTED)} of {len(verdicts)}"
-    elif all(verdict == REPRODUCED for verdict in verdicts):
-        work.verdict = REPRODUCED
+    elif len(set(verdicts)) == 1:
+        work.verdict = verdicts[0]
     else:
         work.verdict = (
             f"{REPRODUCED} in {verdicts.count(REPRODUCED)} of {len(verdicts)}, the others {NOT_RESOLVED}"

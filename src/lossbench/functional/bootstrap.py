@@ -22,7 +22,7 @@ from lossbench.functional.weighted_sums import Ranked
 from lossbench.validate import check_range
 
 # By the entries of a chunk, little enough for the caches.
-_REPLICATES = 250
+_REPLICATES = 500
 _HEAVIEST = 181  # its square is the largest that int16 holds
 
 

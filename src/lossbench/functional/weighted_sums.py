@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-_CHUNK = 256  # entries
+_CHUNK = 512  # entries
 _ENTRIES = 2048
 
 

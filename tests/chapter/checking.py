@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lossbench.chapter.claim import Claim, examine
+from lossbench.chapter.claim import NOT_RUN, Claim, examine
+from lossbench.chapter.orderings import NOT_RESOLVED
 
 
 def every_claim(module, slow=(), without=()):
@@ -24,6 +25,19 @@ def comes_out(claim):
     found = examine(claim)
     assert found.work.failed == []
     assert found.verdict == claim.verdict
+
+
+def stays_open(claim):
+    """One seed decides nothing, and every cell says so."""
+    found = examine(claim)
+    assert found.verdict == NOT_RESOLVED
+    assert all("1 seed: three are needed" in cell for cell in found.work.measured)
+
+
+def names_the_sweep(claim, told):
+    found = examine(claim)
+    assert found.verdict == NOT_RUN
+    assert told in found.reason
 
 
 def fails(claim):

@@ -11,7 +11,7 @@ from lossbench.chapter import scale_margin
 from lossbench.chapter.claim import NOT_RUN, examine
 from lossbench.chapter.orderings import CONTRADICTED, NOT_RESOLVED, REPRODUCED
 from lossbench.chapter.scale_margin import CHOSEN_BY, CONVERGED, JUDGED_BY, by_the_grid, by_the_rule
-from tests.chapter.checking import every_claim
+from tests.chapter.checking import every_claim, names_the_sweep
 from tests.chapter.sweeping import write_runs
 
 
@@ -129,6 +129,4 @@ def test_an_unfinished_grid_is_not_judged(grid, claim):
 @every_claim(scale_margin)
 def test_without_runs_the_command_is_told(tmp_path, monkeypatch, claim):
     monkeypatch.chdir(tmp_path)
-    found = examine(claim)
-    assert found.verdict == NOT_RUN
-    assert "sweep=scale_margin dataset=glyphs" in found.reason
+    names_the_sweep(claim, "sweep=scale_margin dataset=glyphs")

@@ -50,6 +50,16 @@ def test_twins_are_told_apart_by_what_they_differ_in() -> None:
     assert list(series_over(group_records(records), "lr")["amsoftmax m=0.2 s=30"]) == [0.1, 0.2]
 
 
+def test_another_setting_of_the_same_name_stays_a_setting() -> None:
+    records = sweep()
+    for record in sweep(seeds=1):
+        record.config["schedule"] = {"m": 7.0}
+        records.append(record)
+    found = series_over(group_records(records), "m")
+    assert sorted(found) == ["amsoftmax s=30", "amsoftmax s=30 schedule.m=7"]
+    assert [list(row) for row in found.values()] == [[0.2, 0.35, 0.5]] * 2
+
+
 def test_points_are_means_over_seeds_and_the_band_is_their_interval() -> None:
     groups = group_records(sweep())
     figure = over_figure(series_over(groups, "m"), "m", METRICS)

@@ -10,11 +10,10 @@ import numpy as np
 from lossbench.chapter.claim import Missing, Working
 from lossbench.chapter.committed import Metrics, Row, Runs, Setting
 from lossbench.intervals import MeanTest, holm, mean_test
+from lossbench.report.comparison import FEWEST
 from lossbench.report.names import format_p
 
 REPRODUCED, NOT_RESOLVED, CONTRADICTED = "reproduced", "not resolved", "contradicted"
-FEWEST = 3
-"""Seeds without which nothing is decided."""
 
 
 class Gaps(list[float]):
@@ -104,11 +103,14 @@ def _gaps(runs: Runs, upper: str, lower: str, metric: str) -> Gaps:
 
 def chance(gaps: Sequence[float]) -> MeanTest:
     """``mean_test`` over seeds, and over test identities where they are at hand; p is 1 for too few seeds."""
-    people = getattr(gaps, "people", ())
     if len(gaps) < FEWEST:
         mean = sum(gaps) / len(gaps)
         return MeanTest(mean, mean, mean, 1.0)
-    return mean_test(gaps, replicates=people)
+    return mean_test(gaps, replicates=_drawn(gaps))
+
+
+def _drawn(gaps: Sequence[float]) -> Sequence[float]:
+    return gaps.people if isinstance(gaps, Gaps) else ()
 
 
 def _difference(upper: str, lower: str, metric: str, gaps: Gaps, p: float) -> Difference:
@@ -148,5 +150,5 @@ def _told(gaps: Sequence[float], p: float) -> str:
     if len(gaps) < FEWEST:
         return f"{len(gaps)} seed{'s' * (len(gaps) > 1)}: three are needed"
     _, low, high, _ = chance(gaps)
-    over = f"{len(gaps)} seeds{' and test identities' if len(getattr(gaps, 'people', ())) else ''}"
+    over = f"{len(gaps)} seeds{' and test identities' if len(_drawn(gaps)) else ''}"
     return f"95 % {low:+.3g} to {high:+.3g} over {over}, Holm p {format_p(p)}"

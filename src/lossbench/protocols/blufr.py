@@ -17,7 +17,7 @@ from lossbench.functional.pair_tail import PairTail, pair_tail
 from lossbench.functional.probe_bootstrap import dir_replicates
 from lossbench.functional.thresholds import accepted_shares, blufr_threshold, exact_threshold, unresolved
 from lossbench.protocols.evaluation import Evaluation, defined, finite
-from lossbench.protocols.resampled import mean_over, resampled
+from lossbench.protocols.resampled import mean_over, rates_drawn, resampled
 from lossbench.readers import BlufrTrial
 
 _OVERLAP = "trials draw from the same images: their spread describes them, and is no error of their mean"
@@ -153,13 +153,10 @@ def _replicates(
 ) -> dict[str, Tensor]:
     """Each rate by the exact rule with other identities drawn, of the same gallery. probe: (n,) labels."""
     tested, own = (torch.searchsorted(drawn.identities, part) for part in (tail.identities, probe))
-    names = [f"tar_far_{far_name(far)}" for far in rates.fars]
     found = pair_replicates(tail, drawn.weights[:, tested.cpu()], rates.fars, eer=False, auc=False)
-    replicates = dict(zip(names, found.tar, strict=True))
-    replicates |= {f"macro/{name}": each for name, each in zip(names, found.macro, strict=True)}
     names = [f"dir_far_{far_name(far)}" for far in rates.open_set_fars]
     shares = dir_replicates(curve, own, drawn.weights, rates.open_set_fars, rank=rates.rank)
-    return replicates | dict(zip(names, shares, strict=True))
+    return rates_drawn(rates.fars, found.tar, found.macro) | dict(zip(names, shares, strict=True))
 
 
 def _rows(part: Any, embedding: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from lossbench.functional.listed import listed_scores
 from lossbench.functional.probe_bootstrap import Scored, probe_replicates
 from lossbench.functional.thresholds import accepted_shares, allowed, exact_threshold, unresolved
 from lossbench.protocols.evaluation import Evaluation, defined
-from lossbench.protocols.resampled import columns_of, resampled
+from lossbench.protocols.resampled import columns_of, rates_drawn, resampled
 from lossbench.protocols.roc import cautions, operating_point
 from lossbench.validate import check_range
 
@@ -102,18 +102,9 @@ def megaface(
     owner = columns_of(label, label)
     genuine_scores = Scored(genuine, identity, identity)
     impostor_scores = Scored(found.highest, owner[found.pairs[:, 0]], owner, len(distractors))
-    drawn = _rate_replicates(genuine_scores, impostor_scores, weights, fars)
+    drawn = rates_drawn(fars, *probe_replicates(genuine_scores, impostor_scores, weights, fars))
     drawn |= _rank_replicates(pairs, identity, genuine, found.best[-1], ranks, weights)
     return result | resampled({name: each for name, each in drawn.items() if metrics[name] is not None})
-
-
-def _rate_replicates(
-    genuine: Scored, impostor: Scored, weights: Tensor, fars: Sequence[float]
-) -> dict[str, Tensor]:
-    names = [f"tar_far_{far_name(far)}" for far in fars]
-    tar, macro = probe_replicates(genuine, impostor, weights, fars)
-    drawn = dict(zip(names, tar, strict=True))
-    return drawn | {f"macro/{name}": each for name, each in zip(names, macro, strict=True)}
 
 
 def _rank_replicates(

@@ -37,8 +37,15 @@ def resampled(drawn: Mapping[str, Tensor], without: Mapping[str, str] | None = N
 def drawn_identities(label: Tensor, replicates: int, seed: int) -> Tensor | None:
     """Weights (r, c) of the c identities >= 0 in ``label`` (n,), ascending; None for no replicates."""
     check_range("replicates", replicates, low=0, integer=True)
-    people = len(label[label >= 0].unique())
-    return identity_weights(people, replicates=replicates, seed=seed) if replicates and people else None
+    people = len(label[label >= 0].unique()) if replicates else 0
+    return identity_weights(people, replicates=replicates, seed=seed) if people else None
+
+
+def rates_drawn(fars: Sequence[float], tar: Tensor, macro: Tensor) -> dict[str, Tensor]:
+    """Replicates (len(fars), r) of TAR and of macro TAR under the names of their metrics."""
+    names = [f"tar_far_{far_name(far)}" for far in fars]
+    drawn = dict(zip(names, tar, strict=True))
+    return drawn | {f"macro/{name}": values for name, values in zip(names, macro, strict=True)}
 
 
 def columns_of(identity: Tensor, label: Tensor) -> Tensor:
@@ -62,10 +69,9 @@ def resampled_pairs(
         far = max(*needed.values(), 1 / impostors)
         spare = max(min(SPARE, LONGEST_TAIL / (far * impostors)), 1.0)
     tail = pair_tail(embedding, label, far=far, spare=spare)
-    asked = {name: far for name, far in needed.items() if name.startswith("tar_far")}
-    rates = pair_replicates(tail, weights, list(asked.values()), eer="eer" in needed, auc="auc" in needed)
-    drawn = dict(zip(asked, rates.tar, strict=True))
-    drawn |= {f"macro/{name}": values for name, values in zip(asked, rates.macro, strict=True)}
+    asked = [far for name, far in needed.items() if name.startswith("tar_far")]
+    rates = pair_replicates(tail, weights, asked, eer="eer" in needed, auc="auc" in needed)
+    drawn = rates_drawn(asked, rates.tar, rates.macro)
     areas = {"eer": rates.eer, "auc": rates.auc}
     return resampled(drawn | {name: areas[name] for name in areas if name in needed}, without)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,6 +102,12 @@ def flat_settings(config: dict[str, Any]) -> dict[str, Any]:
     return {key: float(value) if _is_number(value) else value for key, value in flat.items()}
 
 
+def varying_keys(settings: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Keys that have another value, or none, in some of several flat configurations."""
+    keys = {key for each in settings for key in each}
+    return {key for key in keys if len({json.dumps(each.get(key), default=str) for each in settings}) > 1}
+
+
 def format_differs(differs: dict[str, Any]) -> str:
     """
     >>> format_differs({"optimizer.lr": 0.2, "optimizer._target_": "torch.optim.SGD"})
@@ -149,14 +155,14 @@ def _tell_apart(groups: Sequence[Group]) -> None:
         tasks[group.part("dataset"), group.part("backbone")].append(group)
     for task in tasks.values():
         named = {name for group in task for name in group.knobs}
-        varying = {key for key in _varying(task) if not _told(key, named)}
+        varying = {key for key in varying_keys([each.settings for each in task]) if not _told(key, named)}
         for group in task:
             group.differs = {key: group.settings[key] for key in varying & set(group.settings)}
     same = defaultdict(list)
     for group in groups:
         same[group.label, format_differs(group.differs)].append(group)
     for twins in same.values():
-        varying = _varying(twins)
+        varying = varying_keys([group.settings for group in twins])
         for group in twins:
             group.differs |= {key: group.settings[key] for key in varying & set(group.settings)}
 
@@ -165,13 +171,6 @@ def _told(key: str, knobs: set[str]) -> bool:
     """Whether the names of head and loss, or a knob, say it already."""
     group, _, word = key.partition(".")
     return group in ("head", "loss", "regularizer") or word in knobs
-
-
-def _varying(groups: Sequence[Group]) -> set[str]:
-    keys = {key for group in groups for key in group.settings}
-    return {
-        key for key in keys if len({json.dumps(group.settings.get(key), default=str) for group in groups}) > 1
-    }
 
 
 def _group_order(group: Group) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from lossbench.report.groups import Group, format_differs
+from lossbench.report.groups import Group, format_differs, varying_keys
 from lossbench.report.interval import Estimate
 from lossbench.report.names import format_knobs, format_setting, is_rate, pretty_name
 from lossbench.report.style import COLOURS, house_style
@@ -61,11 +61,7 @@ def over_figure(series: Series, name: str, metrics: Sequence[str]) -> Figure:
 
 def _key(groups: Sequence[Group], name: str) -> str:
     """The knob or the key of the configuration that is meant."""
-    varying = {
-        key
-        for key in {key for group in groups for key in (*group.knobs, *group.settings)}
-        if len({str({**group.settings, **group.knobs}.get(key)) for group in groups}) > 1
-    }
+    varying = varying_keys([{**group.settings, **group.knobs} for group in groups])
     meant = [key for key in varying if key == name] or [key for key in varying if key.endswith(f".{name}")]
     if len(meant) != 1:
         told = ", ".join(sorted(meant or varying)) or "nothing"
@@ -75,8 +71,10 @@ def _key(groups: Sequence[Group], name: str) -> str:
 
 def _others(group: Group, key: str) -> dict[str, Any]:
     """All settings but the one meant, and those that follow it: the knob m is head.margin.m too."""
-    word = key.rpartition(".")[2]
-    settings = {name: value for name, value in group.settings.items() if name.rpartition(".")[2] != word}
+    meant = key.rpartition(".")[2], {**group.settings, **group.knobs}.get(key)
+    settings = {
+        name: value for name, value in group.settings.items() if (name.rpartition(".")[2], value) != meant
+    }
     return settings | {name: group.part(name) for name in ("dataset", "backbone", "head", "loss")}
 
 
@@ -92,11 +90,10 @@ def _labels(groups: Sequence[Group], key: str) -> list[str]:
     for label in {label for label in labels if labels.count(label) > 1}:
         twins = [place for place, each in enumerate(labels) if each == label]
         settings = [_others(groups[place], key) for place in twins]
-        telling = {
-            name for name in set().union(*settings) if len({str(each.get(name)) for each in settings}) > 1
-        }
+        telling = varying_keys(settings)
         for place, each in zip(twins, settings, strict=True):
-            labels[place] += " " + format_differs({name: each[name] for name in telling if name in each})
+            told = format_differs({name: each[name] for name in telling if name in each})
+            labels[place] = f"{label} {told}".rstrip()
     return labels
 
 

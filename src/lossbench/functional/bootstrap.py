@@ -23,7 +23,7 @@ from lossbench.validate import check_range
 
 # By the entries of a chunk, little enough for the caches.
 _REPLICATES = 500
-_HEAVIEST = 181  # its square is the largest that int16 holds
+_HEAVIEST = {torch.int8: 11, torch.int16: 181}  # its square is the largest that the type holds
 
 
 class Interval(NamedTuple):
@@ -144,13 +144,13 @@ def _undefined(like: Tensor, *shape: int) -> Tensor:
 
 
 def replicate_blocks(weights: Tensor, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
-    """Yield some replicates at a time, and their weights (r, c) as int16."""
+    """Yield some replicates at a time, and their weights (r, c) in the smallest type that is exact."""
     heaviest = int(weights.max()) if weights.numel() else 0
-    if heaviest > _HEAVIEST:
-        raise ValueError(
-            f"weights go up to {heaviest}: whole numbers of at most {_HEAVIEST} are added exactly"
-        )
-    weights = weights.to(device, torch.int16)
+    smallest = next((dtype for dtype, most in _HEAVIEST.items() if heaviest <= most), None)
+    if smallest is None:
+        most = max(_HEAVIEST.values())
+        raise ValueError(f"weights go up to {heaviest}: whole numbers of at most {most} are added exactly")
+    weights = weights.to(device, smallest)
     for start in range(0, len(weights), _REPLICATES):
         yield slice(start, start + _REPLICATES), weights[start : start + _REPLICATES]
 

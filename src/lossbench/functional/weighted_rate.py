@@ -38,7 +38,7 @@ class WeightedRates:
     def __init__(self, steps: Steps, totals: tuple[Tensor, Tensor], drawn: Tensor) -> None:
         """``totals``: (r,) weight of all genuine and of all impostor scores.
 
-        drawn: (c, r) int16, weight of each identity in each replicate.
+        drawn: (c, r) int8 or int16, weight of each identity in each replicate.
         """
         self.steps, self.drawn = steps, drawn
         self.undefined = (totals[0] == 0) | (totals[1] == 0)

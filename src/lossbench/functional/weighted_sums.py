@@ -89,7 +89,7 @@ class CumulativeWeight:
         return True
 
     def _weights(self, chunk: int) -> Tensor:
-        """Return (k, r) int16 the weights of the entries of a chunk, until the next call."""
+        """Return (k, r) the weights of the entries of a chunk, until the next call."""
         identity = self.identity[chunk * _CHUNK : (chunk + 1) * _CHUNK]
         weight, other = self.buffers[:, : len(identity)]
         torch.index_select(self.drawn, 0, identity[:, 0], out=weight)

@@ -99,6 +99,16 @@ def test_replicates_of_tar_are_those_of_loops_over_weighted_pairs(monkeypatch, c
         assert same(row, slow_tar(embedding, label, weights, far))
 
 
+@pytest.mark.parametrize("heaviest", [11, 12, 181])
+def test_heavy_weights_are_added_exactly(heaviest):
+    embedding, label = faces()
+    tail = pair_tail(embedding, label, far=1.0)
+    weights = heaviest - identity_weights(len(tail.identities), replicates=12, seed=3)
+    weights[:, 0] = heaviest
+    found = tar_replicates(tail, weights, (0.05,))
+    assert same(found[0], slow_tar(embedding, label, weights, 0.05))
+
+
 @pytest.mark.parametrize("chunk", [1, 5, 128])
 @pytest.mark.parametrize("tied", [False, True])
 def test_replicates_are_the_rates_of_the_people_drawn_all_over_again(monkeypatch, chunk, tied):

@@ -1,9 +1,9 @@
 import itertools
 import math
-import statistics
 
+import numpy as np
 import pytest
-from scipy.stats import binom, binomtest, t, ttest_1samp, ttest_ind
+from scipy.stats import binom, binomtest, t, ttest_1samp
 
 from lossbench.intervals import clopper_pearson, holm, mean_interval, mean_test
 
@@ -52,15 +52,46 @@ def test_the_p_of_a_mean_is_that_of_scipy_and_1_where_nothing_varies():
     assert mean_test([0.5, 0.5, 0.5]) == (0.5, 0.5, 0.5, 1.0)
 
 
-def test_two_sources_of_chance_are_the_test_of_welch():
-    # Welch's test has the same two variances and Satterthwaite's degrees of freedom.
-    seeds, people = [0.9, 0.93, 0.95], [0.1, 0.3, 0.25, 0.15, 0.2]
-    wide = [value * math.sqrt(len(people)) for value in people]
-    found = mean_test(seeds, replicates=people)
-    shifted = [value - statistics.fmean(wide) for value in wide]
-    expected = ttest_ind(seeds, shifted, equal_var=False)
-    low, high = expected.confidence_interval()
-    assert (found.low, found.high, found.p) == pytest.approx((low, high, expected.pvalue))
+def two_parts(seeds, spread, mean=0.0):
+    """Values and replicates with these standard errors: of ``seeds`` values, and 1 of 400 identities."""
+    values = np.array([-1.0, 0, 1] if seeds == 3 else np.linspace(-1, 1, seeds))
+    people = np.sin(np.arange(400))
+    values *= spread * math.sqrt(seeds) / values.std(ddof=1)
+    return (mean + values).tolist(), (people / people.std(ddof=1)).tolist()
+
+
+@pytest.mark.parametrize(("spread", "distance"), [(1, 3), (0.3, 4), (2, 8), (0.1, 6)])
+def test_two_sources_of_chance_are_the_sum_of_two_t_variables(spread, distance):
+    draw = np.random.default_rng(0)
+    drawn = np.abs(spread * draw.standard_t(2, 10**6) + draw.standard_t(399, 10**6))
+    values, people = two_parts(3, spread, mean=distance)
+    found = mean_test(values, replicates=people)
+    expected = (drawn > distance).mean()
+    assert found.p == pytest.approx(expected, abs=4 * math.sqrt(expected / 10**6))
+    assert found.high - distance == pytest.approx(np.quantile(drawn, 0.95), rel=0.01)
+    # whichever varies more, and on either side of zero
+    values, people = two_parts(3, spread, mean=-distance)
+    assert mean_test(values, replicates=people).p == pytest.approx(found.p, rel=1e-9)
+
+
+def test_one_source_that_hardly_varies_leaves_the_t_test_of_the_other():
+    values, people = two_parts(5, 1e-6, mean=2.0)
+    assert mean_test(values, replicates=people).p == pytest.approx(2 * t.sf(2.0, 399), rel=1e-3)
+    values, people = two_parts(5, 1.0, mean=2.0)
+    still = [1e-7 * person for person in people]
+    alone = mean_test(values)
+    assert mean_test(values, replicates=still) == pytest.approx(alone, rel=1e-3)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_a_spread_over_seeds_that_is_small_by_luck_makes_nothing_sure(seeds):
+    """Of chance alone, no more than 1 in 100 have a p below 0.01 (Satterthwaite's freedom: 3 to 4)."""
+    draw, low, tried = np.random.default_rng(0), 0, 1000
+    people = two_parts(seeds, 1.0)[1]
+    for _ in range(tried):
+        values = draw.standard_normal() + 2 * math.sqrt(seeds) * draw.standard_normal(seeds)
+        low += mean_test(values.tolist(), replicates=people).p < 0.01
+    assert low <= 0.01 * tried + 2 * math.sqrt(0.01 * tried)
 
 
 def test_few_identities_make_a_wider_interval_however_many_replicates_there_are():

@@ -87,7 +87,11 @@ def _parts(
             yield "classification", unclassified("the loss has no class scores")
         else:
             scores = module.head(embedded(closed[0]))
-            yield "classification", classification(scores, closed[1], tau=taus[0], fitted_tau=taus[1])
+            counts = data.dataset.counts()
+            yield (
+                "classification",
+                classification(scores, closed[1], tau=taus[0], fitted_tau=taus[1], counts=counts),
+            )
     rows = data.verification_rows(role)
     if rows is not None:
         embedding, label = embedded(rows[0]), rows[1]

@@ -101,7 +101,7 @@ def test_criteria_decide_and_are_shown_whatever_comes_out(met, verdict):
             work.criterion("it falls", one, "3 to 2")
 
     found = examine(made(check, "note", "Three."))
-    assert (found.verdict, found.as_expected, found.remark) == (verdict, True, "Three.")
+    assert (found.verdict, found.as_expected, found.remark) == (verdict, True, "")
     assert found.work.expected == ["criterion: it falls"] * len(met)
     assert found.work.measured == [f"{'met' if one else 'not met'}: 3 to 2" for one in met]
 
@@ -172,6 +172,18 @@ def test_what_is_missing_is_not_run_and_told():
     found = examine(made(missing))
     assert (found.verdict, found.as_expected) == (NOT_RUN, False)
     assert found.remark == "no table: put it into shared/"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "remark"), [("mixed: reproduced in 1 of 2", "Three. Ask."), ("contradicted", "Ask.")]
+)
+def test_what_is_correct_goes_with_the_declared_verdict_and_a_note_with_any(outcome, remark):
+    def check(work):
+        work.true("two is two", True)
+        work.verdict = outcome
+
+    found = examine(made(check, "mixed", "Three.", note="Ask."))
+    assert (found.verdict, found.remark) == (outcome, remark)
 
 
 def test_unknown_verdicts_and_missing_corrections_are_refused():
@@ -257,7 +269,7 @@ def test_pages_tables_and_figures_are_written(tmp_path):
         "expected": "two = 2",
         "measured": "2",
         "verdict": "holds",
-        "correct": "",
+        "remark": "",
     }
     assert [row["verdict"] for row in rows] == ["holds", "wrong", "not confirmed", "not run"]
 
@@ -327,10 +339,10 @@ def test_the_command_fails_where_a_claim_is_not_confirmed(known, capsys, tmp_pat
     assert "C-3: not confirmed: two = 3, not 2" in capsys.readouterr().out
 
 
-def test_an_experiment_with_another_outcome_is_told_but_no_failure(known, capsys, tmp_path):
+def test_an_experiment_with_another_outcome_is_told_by_the_exit_status_too(known, capsys, tmp_path):
     known["Two"].append(made(bad, id="C-3", otherwise="not reproduced here"))
-    assert command.main(["C-3"]) == 0
-    assert command.main(["--out", str(tmp_path)]) == 0
+    assert command.main(["C-3"]) == 1
+    assert command.main(["--out", str(tmp_path)]) == 1
     assert "C-3: not reproduced here: two = 3, not 2" in capsys.readouterr().out
 
 

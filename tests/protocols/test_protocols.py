@@ -50,6 +50,21 @@ def test_a_collapsed_classifier_gets_no_accuracy():
     assert result.metrics["nll"] == pytest.approx(math.log(10))
 
 
+def test_rare_classes_are_the_third_with_the_fewest_training_rows_and_their_ties():
+    scores, target = scored()
+    right = (scores.argmax(1) == target).double()
+    counts = [40, 9, 10, 2, 10, 30, 10, 10, 20, 12]  # of ten classes four: 2, 9, 10 and all other 10
+    result = classification(scores, target, counts=counts)
+    rare = torch.isin(target, torch.tensor([1, 2, 3, 4, 6, 7]))
+    assert result.metrics["accuracy_rare"] == pytest.approx(right[rare].mean().item(), abs=1e-15)
+    assert result.details["rare_classes"] == 6
+
+
+@pytest.mark.parametrize("counts", [None, [5] * 10, [39, *[10] * 9]])
+def test_classes_of_about_one_size_have_no_rare_ones(counts):
+    assert "accuracy_rare" not in classification(*scored(), counts=counts).metrics
+
+
 @pytest.mark.parametrize(("classes", "defined"), [(2, False), (5, False), (6, True)])
 def test_top_five_of_five_classes_is_undefined_with_a_reason(classes, defined):
     result = classification(*scored(c=classes))

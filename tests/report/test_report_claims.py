@@ -10,7 +10,7 @@ import pytest
 from lossbench.report.__main__ import main
 from lossbench.report.claims import claims_section, read_claims
 
-FIELDS = ["id", "section", "claim", "expected", "measured", "verdict", "correct"]
+FIELDS = ["id", "section", "claim", "expected", "measured", "verdict", "remark"]
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
@@ -62,7 +62,7 @@ def test_the_report_shows_them_when_asked_to(run_folders: Path, claims_file: Pat
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"id,verdict\n1,holds\n", "no column claim, correct, expected, measured, section"),
+        (b"id,verdict\n1,holds\n", "no column claim, expected, measured, remark, section"),
         (b"\xff\xfe\x00", "not a readable table of claims"),
         (None, "not a readable table of claims"),
     ],

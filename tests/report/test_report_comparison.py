@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from lossbench.records import read_replicates, write_record, write_replicates
+from lossbench.records import RecordError, read_replicates, write_arrays, write_record, write_replicates
 from lossbench.report.__main__ import main
 from lossbench.report.comparison import (
     compare,
     find_baseline,
-    paired_replicates,
+    gaps_between,
     read_people,
     replicate_arrays,
 )
@@ -50,13 +50,13 @@ def test_without_replicates_it_is_the_paired_t_test_over_seeds():
     gap = only_gap(*groups())
     expected = ttest_rel(MARGIN, LINEAR)
     low, high = expected.confidence_interval()
-    assert gap.test[:3] == pytest.approx((np.mean(np.subtract(MARGIN, LINEAR)), low, high))
-    assert (gap.test.p, gap.p_holm) == (pytest.approx(expected.pvalue), gap.test.p)
-    assert (gap.above, gap.seeds, gap.metric) == (4, 4, METRIC)
+    assert gap.difference[:3] == pytest.approx((np.mean(np.subtract(MARGIN, LINEAR)), low, high))
+    assert gap.difference.p == pytest.approx(expected.pvalue)
+    assert (gap.difference.above, gap.difference.seeds, gap.metric) == (4, 4, METRIC)
 
 
 def test_what_both_share_on_other_identities_cancels_and_what_they_do_not_widens():
-    seeds, alike, apart = (only_gap(*groups(people)).test for people in (0, 1e-6, 0.03))
+    seeds, alike, apart = (only_gap(*groups(people)).difference for people in (0, 1e-6, 0.03))
     assert alike[1:3] == pytest.approx(seeds[1:3], abs=1e-5)
     assert apart.high - apart.low > 2 * (seeds.high - seeds.low)
     assert apart.high - apart.low == pytest.approx(2 * 1.97 * 0.03, rel=0.15)
@@ -75,13 +75,14 @@ def test_p_is_adjusted_over_all_rows_of_the_page():
         [make_record("cosine", seed, metrics={METRIC: value}) for seed, value in enumerate(MARGIN)]
     )
     found = compare([margin, twice, linear], [linear], [METRIC])["glyphs"]
-    assert [gap.p_holm for gap in found] == pytest.approx([2 * gap.test.p for gap in found])
+    alone = only_gap(margin, linear).difference.p
+    assert [gap.difference.p for gap in found] == pytest.approx([2 * alone, 2 * alone])
 
 
 def test_replicates_of_another_number_are_no_pairs():
     margin, linear = groups(0.01)
     linear.replicates[METRIC] = linear.replicates[METRIC][:200]
-    assert paired_replicates(margin, linear, METRIC) == ()
+    assert gaps_between(margin, linear, METRIC).people == ()
     assert replicate_arrays([margin, linear], [METRIC]) == {}
 
 
@@ -101,16 +102,16 @@ def test_the_command_writes_the_page_and_the_mean_replicates(tmp_path: Path, cap
     page = (tmp_path / "report/comparison.md").read_text()
     expected = ttest_rel(MARGIN, LINEAR)
     low, high = (f"{100 * end:+.2f}" for end in expected.confidence_interval())
-    chance = f"{low} to {high} | seeds and identities | 4 of 4 | {expected.pvalue:.2g} | resolved |"
+    chance = f"{low} to {high} | seeds and test identities | 4 of 4 | {expected.pvalue:.2g} | resolved |"
     assert f"| amsoftmax m=0.35 s=30 | TAR@FAR=1e-3 | +4.13 | {chance}" in page
     people = read_people(tmp_path / "report/identities.npz")
     assert len(people) == 8
     for head, values in (("linear", LINEAR), ("amsoftmax", MARGIN)):
         for seed in range(4):
             found = people[make_record(head, seed).id]
-            assert found.keys() == {METRIC}
-            assert found[METRIC].shape == (300,)
-            assert found[METRIC].mean() == pytest.approx(np.mean(values))
+            assert found.values.keys() == {METRIC}
+            assert found.values[METRIC].shape == (300,)
+            assert found.values[METRIC].mean() == pytest.approx(np.mean(values))
     assert read_people(tmp_path / "absent.npz") == {}
     assert read_replicates(tmp_path) == {}
     with pytest.raises(SystemExit, match="2"):
@@ -143,6 +144,21 @@ def test_files_of_an_earlier_report_that_this_one_does_not_write_are_gone(tmp_pa
 
 def test_other_people_in_the_test_are_no_pairs() -> None:
     margin, linear = groups(0.01)
-    assert len(paired_replicates(margin, linear, METRIC)) == 400
+    assert len(gaps_between(margin, linear, METRIC).people) == 400
     margin.runs[0].split["roles"] = {"test": {"rows": 3, "identities": 2, "names": ["a", "b"]}}
-    assert paired_replicates(margin, linear, METRIC) == ()
+    assert gaps_between(margin, linear, METRIC).people == ()
+
+
+def test_whom_replicates_draw_is_kept_and_a_table_without_it_is_refused(tmp_path: Path) -> None:
+    margin, linear = groups(0.01)
+    margin.runs[0].split["roles"] = {"test": {"rows": 3, "identities": 2, "names": ["a", "b"]}}
+    arrays = replicate_arrays([margin, linear], [METRIC])
+    write_arrays(tmp_path / "identities.npz", arrays)
+    found = read_people(tmp_path / "identities.npz")
+    one, other = found[margin.runs[0].id], found[linear.runs[0].id]
+    assert (one.identities, other.identities) == (2, 0)
+    assert one.whom != other.whom
+    del arrays["whom"]
+    write_arrays(tmp_path / "identities.npz", arrays)
+    with pytest.raises(RecordError, match="has no whom: make it again with the report"):
+        read_people(tmp_path / "identities.npz")

@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     import torch
 
     from lossbench.chapter import claims
-    from lossbench.chapter.claim import NOT_CONFIRMED, examine
+    from lossbench.chapter.claim import examine
     from lossbench.chapter.pages import working, write_drawn
 
     # The checks are small: threads would wait for each other, and sums depend on how many there are.
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n\n".join(map(working, found)))
         if options.out:
             print(*write_drawn(options.out, found), sep="\n")
-        return int(any(one.verdict == NOT_CONFIRMED for one in found))
+        return int(any(one.work.failed for one in found))
     return _all(options.out or Path("results/chapter"))
 
 
@@ -49,7 +49,7 @@ def _all(folder: Path) -> int:
     from rich.progress import track
 
     from lossbench.chapter import claims
-    from lossbench.chapter.claim import NOT_CONFIRMED, examine
+    from lossbench.chapter.claim import examine
     from lossbench.chapter.pages import write_pages
     from lossbench.environment import environment
 
@@ -66,7 +66,7 @@ def _all(folder: Path) -> int:
         if not finding.as_expected:
             print(f"{finding.claim.id}: {finding.verdict}: {finding.remark}")
     print(f"{len(done)} claims in {sum(each.seconds for each in done):.0f} s: {folder / 'claims.md'}")
-    return int(any(each.verdict == NOT_CONFIRMED for each in done))
+    return int(any(each.work.failed for each in done))
 
 
 def _among(near: Sequence[str]) -> str:

@@ -13,9 +13,9 @@ from lossbench.report.style import house_style
 
 VERDICTS = (
     *("holds", "holds with a condition", "overstated", "conflict", "slip", "wrong", "note"),
-    *("reproduced", "not reproduced here", "not resolved", "contradicted"),
+    *("reproduced", "not reproduced here", "not resolved", "contradicted", "mixed"),
 )
-"""The last four: outcomes of trainings. What each means: MEANINGS."""
+"""The last five: outcomes of trainings. What each means: MEANINGS."""
 
 NOT_CONFIRMED = "not confirmed"
 NOT_RUN = "not run"
@@ -32,6 +32,7 @@ MEANINGS = {
     "not reproduced here": "our trainings or data do not show it, which does not refute it",
     "not resolved": "the differences are within chance",
     "contradicted": "a training shows the opposite, beyond chance",
+    "mixed": "its metrics, or pairs of rows, differ in that: so many have which outcome",
     NOT_CONFIRMED: "our check did not come out, whatever the text says",
     NOT_RUN: "the data or the runs it needs are not there",
 }
@@ -131,7 +132,9 @@ class Claim:
 
     id: as C-3.6.4-ex; X-.. for an erratum. verdict: one of VERDICTS, given only when every number and
     statement of the check came out as expected. otherwise: the verdict when one did not.
-    correct: what should stand there instead, or the condition; empty where the claim holds.
+    correct: what should stand there instead, or the condition, shown beside that verdict alone; empty where
+    the claim holds, and may be where it is reproduced.
+    note: what a reader should know whatever the verdict.
     """
 
     id: str
@@ -140,11 +143,13 @@ class Claim:
     check: Callable[[Working], None]
     correct: str = ""
     otherwise: str = NOT_CONFIRMED
+    note: str = ""
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
             raise ValueError(f"{self.id}: verdict={self.verdict!r}: must be one of {', '.join(VERDICTS)}")
-        if (self.verdict == "holds") == bool(self.correct):
+        wanted = {"holds": (False,), "reproduced": (False, True)}.get(self.verdict, (True,))
+        if bool(self.correct) not in wanted:
             raise ValueError(f"{self.id}: say what is correct where the claim does not simply hold")
 
 
@@ -166,14 +171,17 @@ class Finding:
     @property
     def remark(self) -> str:
         """What belongs beside the verdict: what is correct, what did not come out, or why it was not run."""
-        return self.reason or "; ".join(self.work.failed) or self.claim.correct
+        if told := self.reason or "; ".join(self.work.failed):
+            return told
+        correct = self.claim.correct if self.verdict.split(":")[0] == self.claim.verdict else ""
+        return " ".join(filter(None, [correct, self.claim.note]))
 
 
 def claim(
-    id: str, *, says: str, verdict: str, correct: str = "", otherwise: str = NOT_CONFIRMED
+    id: str, *, says: str, verdict: str, correct: str = "", otherwise: str = NOT_CONFIRMED, note: str = ""
 ) -> Callable[[Callable[[Working], None]], Claim]:
     """Make a claim of the function that checks it."""
-    return lambda check: Claim(id, says, verdict, check, correct, otherwise)
+    return lambda check: Claim(id, says, verdict, check, correct, otherwise, note)
 
 
 def examine(one: Claim) -> Finding:

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
-
-import numpy as np
 
 from lossbench.chapter.claim import Missing
 from lossbench.report.comparison import IDENTITIES, read_people
 from lossbench.report.export import read_runs, run_numbers
+from lossbench.report.paired import NOBODY, Metrics, Row, Setting
 
-Metrics = Mapping[int, Mapping[str, float]]
-"""seed -> metric -> value."""
 Runs = Mapping[str, Metrics]
 """row -> seed -> metric -> value."""
-Setting = TypeVar("Setting", bound=Hashable)
-
-
-class Row(dict[int, Mapping[str, float]]):
-    """Runs that differ in their seed alone: seed -> metric -> value.
-
-    people: metric -> (r,), their mean with other test identities, where ``identities.npz`` tells.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.people: Mapping[str, np.ndarray] = {}
 
 
 def committed(name: str, dataset: str, folder: Path = Path("results")) -> Runs:
@@ -57,9 +41,9 @@ def settings(
         if run["dataset"] != dataset or (key := setting(run)) is None:
             continue
         seeds, seed = found.setdefault(key, Row()), int(run["seed"])
-        own = people.get(run["id"], {})
+        own = people.get(run["id"], NOBODY)
         # The mean is that of all seeds of one group: with some left out it would be another.
-        seeds.people = own if not seeds or own is seeds.people else {}
+        seeds.draws = own if not seeds or own is seeds.draws else NOBODY
         if seed in seeds:
             raise ValueError(f"{path}: two runs of {key} with seed={seed}: make it of one sweep only")
         metrics = run_numbers(run)["metrics"]

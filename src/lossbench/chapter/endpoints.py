@@ -17,7 +17,7 @@ COLUMNS = {
 ENDPOINTS = tuple(COLUMNS[name][0] for name in ("tar_far_1e_4", "dir_far_1e_2", "rank1", "tar_far_1e_6"))
 
 CHANCE = (
-    "Chance is that of seeds and, where an interval says so, of the test identities; galleries, trials and "
+    "chance is that of seeds and, where an interval says so, of the test identities; galleries, trials and "
     "distractors are the same in every run."
 )
 

@@ -6,11 +6,12 @@ import statistics
 from collections.abc import Mapping
 
 from lossbench.chapter.claim import Working, claim
-from lossbench.chapter.committed import Metrics, settings
-from lossbench.chapter.endpoints import CHANCE, ENDPOINTS, called
+from lossbench.chapter.committed import settings
+from lossbench.chapter.endpoints import ENDPOINTS, called
 from lossbench.chapter.miniature import draw_over_m
 from lossbench.chapter.orderings import REPRODUCED, decide, points
 from lossbench.chapter.sweeps import compare, in_percent, number, slope
+from lossbench.report.paired import Metrics
 
 LOW, HIGH = 0.3, 0.45
 FITTED = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
@@ -27,7 +28,6 @@ def _runs() -> Mapping[float, Metrics]:
     "C-AM-claim1-gain",
     says="A margin gains: m = 0.35 is above m = 0, which is NormFace's head.",
     verdict=REPRODUCED,
-    correct=CHANCE,
 )
 def gain(work: Working) -> None:
     runs = _runs()
@@ -39,7 +39,7 @@ def gain(work: Working) -> None:
     "C-AM-claim1-best",
     says="The best m lies between 0.30 and 0.45: scores still rise at the one and fall at the other.",
     verdict=REPRODUCED,
-    correct="By the slopes of a parabola fitted to the scores at m = 0.25 to 0.50 of each seed. " + CHANCE,
+    note="By the slopes of a parabola fitted to the scores at m = 0.25 to 0.50 of each seed.",
 )
 def best(work: Working) -> None:
     runs = _runs()
@@ -59,7 +59,7 @@ def best(work: Working) -> None:
     "C-AM-claim1-bend",
     says="From m = 0.25 to 0.50 the scores bend downwards, as they do around a best value.",
     verdict=REPRODUCED,
-    correct="By how much that parabola's slope falls from m = 0.30 to 0.45. " + CHANCE,
+    note="By how much that parabola's slope falls from m = 0.30 to 0.45.",
 )
 def bend(work: Working) -> None:
     first, last = slope(FITTED, LOW), slope(FITTED, HIGH)

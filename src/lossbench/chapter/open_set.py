@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from lossbench.chapter.claim import Working, claim
-from lossbench.chapter.committed import Metrics, Row, Runs, committed
-from lossbench.chapter.endpoints import CHANCE, COLUMNS, called
+from lossbench.chapter.committed import Runs, committed
+from lossbench.chapter.endpoints import COLUMNS, called
 from lossbench.chapter.miniature import LADDER
 from lossbench.chapter.orderings import REPRODUCED, decide, points
 from lossbench.chapter.printed import printed
 from lossbench.chapter.sweeps import below, draw
+from lossbench.report.paired import NOBODY, Metrics, Row
 from lossbench.report.style import COLOURS
 
 AM, SOFTMAX = "amsoftmax_035", "softmax"
@@ -23,7 +24,7 @@ RATES = {f"test/ladder/tar_far_1e_{n}": f"1e-{n}" for n in (6, 5, 4)}
     "C-AM-good1",
     says="Open-set identification and verification gain most from AM: more than closed-set accuracy.",
     verdict=REPRODUCED,
-    correct=f"AM m = 0.35 over plain softmax, in points: accuracy has less room to gain. {CHANCE}",
+    note="AM m = 0.35 over plain softmax, in points: accuracy has less room to gain.",
 )
 def gain_most(work: Working) -> None:
     runs, gain = committed("table_3_1", "glyphs"), {AM: 1, SOFTMAX: -1}
@@ -39,8 +40,7 @@ def gain_most(work: Working) -> None:
 
 def _beyond_closed(seeds: Metrics) -> Row:
     """Each open-set rate minus accuracy, which is of other pictures: whom the test draws does not move it."""
-    row = Row()
-    row.people = getattr(seeds, "people", {})
+    row = Row(draws=seeds.draws if isinstance(seeds, Row) else NOBODY)
     for seed, numbers in seeds.items():
         known = [name for name in OPEN if {name, CLOSED} <= numbers.keys()]
         row[seed] = {name: numbers[name] - numbers[CLOSED] for name in known}
@@ -51,7 +51,7 @@ def _beyond_closed(seeds: Metrics) -> Row:
     "C-AM-fig23",
     says="Among many distractors AM is above every other loss, at rank 1 and at a low FAR (Figure 3.23).",
     verdict=REPRODUCED,
-    correct=f"One backbone for all. {CHANCE}",
+    note="One backbone for all.",
 )
 def distractors(work: Working) -> None:
     runs, others = committed("table_3_1", "glyphs"), [row for row in LADDER if row != AM]

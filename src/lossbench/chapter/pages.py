@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lossbench.chapter.claim import MEANINGS, Finding
+from lossbench.chapter.endpoints import CHANCE
 from lossbench.report.style import save
 
 
@@ -17,9 +18,9 @@ def write_pages(folder: Path, found: Mapping[str, Sequence[Finding]], facts: Map
     (folder / "claims.md").write_text(page(found, facts), encoding="utf-8")
     with (folder / "claims.csv").open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["id", "section", "claim", "expected", "measured", "verdict", "correct"])
+        writer.writerow(["id", "section", "claim", "expected", "measured", "verdict", "remark"])
         writer.writerows(
-            [one.claim.id, heading, one.claim.says, *_cells(one, "; "), one.verdict, one.claim.correct]
+            [one.claim.id, heading, one.claim.says, *_cells(one, "; "), one.verdict, one.remark]
             for heading, findings in found.items()
             for one in findings
         )
@@ -63,7 +64,8 @@ def page(found: Mapping[str, Sequence[Finding]], facts: Mapping[str, object]) ->
         "",
         *(f"- *{verdict}*: {meaning}" for verdict, meaning in MEANINGS.items()),
         "",
-        "*in k of n*: so many of a claim's orderings of rows; its page or working shows each.",
+        f"Of trained sweeps: {CHANCE} Each claim is a family of its own: its p are adjusted for their number "
+        "by Holm, its intervals are not.",
         "",
         f"`python -m lossbench.chapter ID` shows the working of one. {_machine(facts)}",
         "",
@@ -78,7 +80,7 @@ def page(found: Mapping[str, Sequence[Finding]], facts: Mapping[str, object]) ->
 
 
 def _counted(findings: Sequence[Finding], what: str) -> str:
-    found = Counter(finding.verdict for finding in findings)
+    found = Counter(finding.verdict.split(":")[0] for finding in findings)
     order = [*MEANINGS, *sorted(set(found) - set(MEANINGS))]
     told = ", ".join(f"{found[verdict]} {verdict}" for verdict in order if found[verdict])
     return f"{len(findings)} {what}" + (f": {told}." if told else ".")

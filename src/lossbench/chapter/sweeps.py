@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lossbench.chapter.claim import Missing, Working
-from lossbench.chapter.committed import Metrics, Setting
 from lossbench.chapter.endpoints import called
-from lossbench.chapter.orderings import FEWEST, decide, points
+from lossbench.chapter.orderings import decide, points
 from lossbench.intervals import mean_interval
+from lossbench.report.paired import FEWEST, Metrics, Setting
 
 
 def number(column: str, blank: float | None = None) -> Callable[[Mapping[str, str]], float | None]:

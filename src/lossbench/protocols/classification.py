@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from lossbench.functional import calibration, fit_temperature, log_confidence, target_rank
@@ -9,6 +12,8 @@ from lossbench.functional.cosine import on_float64_device
 from lossbench.protocols.evaluation import Evaluation, defined
 
 METRICS = ("accuracy", "accuracy_top5", "nll", "ece")
+_UNEQUAL = 4
+"""Classes are called unequal where the largest has so many times the training rows of every rare one."""
 
 
 def unclassified(reason: str) -> Evaluation:
@@ -17,13 +22,21 @@ def unclassified(reason: str) -> Evaluation:
 
 
 def classification(
-    scores: Tensor, target: Tensor, *, tau: float = 1.0, fitted_tau: float | None = None, bins: int = 15
+    scores: Tensor,
+    target: Tensor,
+    *,
+    tau: float = 1.0,
+    fitted_tau: float | None = None,
+    bins: int = 15,
+    counts: Sequence[int] | None = None,
 ) -> Evaluation:
     """Return accuracy, accuracy_top5, nll and ece of plain scores.
 
     scores: (n, c), without margin. target: (n,) class of each row. tau: temperature of the softmax, > 0.
     fitted_tau: temperature fitted on other rows; adds nll_scaled and ece_scaled, at that temperature.
     bins: equal bins of (0, 1] for the calibration error.
+    counts: training rows of each class; adds accuracy_rare where they are unequal, the accuracy on the third
+    of the classes with the fewest (and those with as few).
 
     accuracy counts rows whose target scores strictly higher than every other class, accuracy_top5 those where
     at most four others score as high: ties count against the sample, so equal scores for all classes get 0.
@@ -42,12 +55,17 @@ def classification(
     bin_ = calibration(best.exp(), rank == 1, bins=bins)
     classes = scores.shape[1]
     trivial = f"{classes} classes: the target is always among the best five" if classes <= 5 else None
+    right = (rank == 1).double()
     values = {
-        "accuracy": (float((rank == 1).double().mean()), None),
+        "accuracy": (float(right.mean()), None),
         "accuracy_top5": (float((rank <= 5).double().mean()), trivial),
         "nll": (-float(own.mean()), None),
         "ece": (bin_.ece, None),
     }
+    rare = _rare(counts or [])
+    of_rare = torch.isin(target, rare.to(target.device))
+    if of_rare.any():
+        values["accuracy_rare"] = (float(right[of_rare].mean()), None)
     if fitted_tau is not None:
         own, best = log_confidence(scores, target, tau=fitted_tau)
         values["nll_scaled"] = (-float(own.mean()), None)
@@ -56,12 +74,20 @@ def classification(
     facts = {"samples": len(scores), "classes": classes, "tau": tau, "bins": bins}
     best_tau = fit_temperature(scores, target)
     details = {**facts, "fitted_tau": best_tau, "scaled_by": fitted_tau, "undefined": undefined}
+    details |= {"rare_classes": len(rare)} if len(rare) else {}
     curves = {
         "calibration_confidence": bin_.confidence.cpu().numpy(),
         "calibration_accuracy": bin_.accuracy.cpu().numpy(),
         "calibration_count": bin_.samples.cpu().numpy(),
     }
     return Evaluation(metrics, details, curves)
+
+
+def _rare(counts: Sequence[int]) -> Tensor:
+    """(k,) the third of the classes with the fewest rows; none where the largest has few more."""
+    most = sorted(counts)[(len(counts) - 1) // 3] if counts else 0
+    unequal = most > 0 and max(counts) >= _UNEQUAL * most
+    return torch.tensor([place for place, rows in enumerate(counts) if unequal and rows <= most])
 
 
 def _check(scores: Tensor, target: Tensor) -> None:

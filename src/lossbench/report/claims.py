@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lossbench.report.markup import Markup, join, scrolling, tag
 
-_FIELDS = ("id", "section", "claim", "expected", "measured", "verdict", "correct")
+_FIELDS = ("id", "section", "claim", "expected", "measured", "verdict", "remark")
 _FIGURE = re.compile(r"^!\[(?P<id>[^\]]+)\]\((?P<file>[^()/\\]+\.svg)\)$", re.MULTILINE)
 
 

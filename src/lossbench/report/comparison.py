@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from lossbench.intervals import MeanTest, holm, mean_test
-from lossbench.records import read_arrays
+from lossbench.records import RecordError, read_arrays
 from lossbench.report.groups import Group, curve_labels
 from lossbench.report.names import format_p, is_rate, pretty_name
+from lossbench.report.paired import FEWEST, Difference, Draws, Gaps, Row, contrast, family
 
 COMPARISON, IDENTITIES = "comparison.md", "identities.npz"
-FEWEST = 3
-"""Seeds in common without which no difference is told."""
+_DRAWS = ("replicates", "identities", "whom")
 
 
 class Gap(NamedTuple):
-    """How far a configuration lies above the baseline in one metric.
-
-    people: whether the chance is that of test identities too. p_holm: over all gaps of the page.
-    """
+    """How far a configuration lies above the baseline in one metric; one family with all of the page."""
 
     label: str
     metric: str
-    test: MeanTest
-    above: int
-    seeds: int
-    people: bool
-    p_holm: float
+    difference: Difference
 
 
 def find_baseline(groups: Sequence[Group], name: str) -> list[Group]:
@@ -55,56 +49,43 @@ def compare(
 ) -> dict[str, list[Gap]]:
     """Gaps by data set, of each group with at least three seeds in common with its baseline."""
     base = {group.part("dataset"): group for group in baseline}
-    names = dict(zip(map(id, groups), group_names(groups), strict=True))
-    found: list[tuple[str, Gap]] = []
-    for group in groups:
+    found = []
+    for group, label in zip(groups, group_names(groups), strict=True):
         task = group.part("dataset")
         if task in base and group is not base[task]:
             for metric in metrics:
-                if gap := _gap(names[id(group)], group, base[task], metric):
-                    found.append((task, gap))
-    adjusted = holm([gap.test.p for _, gap in found])
+                gaps = gaps_between(group, base[task], metric)
+                if len(gaps) >= FEWEST:
+                    found.append((task, label, metric, gaps))
     tasks: dict[str, list[Gap]] = {}
-    for (task, gap), p in zip(found, adjusted, strict=True):
-        tasks.setdefault(task, []).append(gap._replace(p_holm=p))
+    judged = family([gaps for *_, gaps in found])
+    for (task, label, metric, _), difference in zip(found, judged, strict=True):
+        tasks.setdefault(task, []).append(Gap(label, metric, difference))
     return tasks
 
 
-def _gap(label: str, upper: Group, lower: Group, metric: str) -> Gap | None:
-    seeds, people = _in_each_seed(upper, lower, metric), paired_replicates(upper, lower, metric)
-    if len(seeds) < FEWEST:
-        return None
-    test = mean_test(seeds, replicates=people, identities=_tested(upper).get("identities"))
-    return Gap(label, metric, test, sum(each > 0 for each in seeds), len(seeds), len(people) > 0, test.p)
+def gaps_between(upper: Group, lower: Group, metric: str) -> Gaps:
+    """How far one group lies above another in each seed that both have, and with other test identities."""
+    return contrast({"upper": row_of(upper), "lower": row_of(lower)}, {"upper": 1, "lower": -1}, metric)
 
 
-def paired_replicates(upper: Group, lower: Group, metric: str) -> Sequence[float]:
-    """The difference of both with the same other identities; empty where either has none, or draws others.
-
-    They are means over all seeds of a row, also of those that the other row lacks.
-    """
-    one, other = upper.replicates.get(metric), lower.replicates.get(metric)
-    if one is None or other is None or len(one) != len(other) or _drawn(upper) != _drawn(lower):
-        return ()
-    return (one - other).tolist()
-
-
-def _drawn(group: Group) -> tuple[Any, ...]:
-    """What decides whom replicates draw."""
-    return (group.runs[0].config.get("protocol") or {}).get("seed"), _tested(group)
+def row_of(group: Group) -> Row:
+    """Its metrics by seed, and its replicates with whom they draw."""
+    seeds = {run.config.get("seed"): run.metrics for run in group.runs}
+    known = {
+        seed: {metric: value for metric, value in metrics.items() if value is not None}
+        for seed, metrics in seeds.items()
+    }
+    return Row(known, _draws(group))  # type: ignore[arg-type]
 
 
-def _tested(group: Group) -> Mapping[str, Any]:
-    """Rows, number and names of the test identities."""
-    roles = group.runs[0].split.get("roles") or {}
-    return roles.get("test_open") or roles.get("test") or {}
-
-
-def _in_each_seed(upper: Group, lower: Group, metric: str) -> list[float]:
-    """The difference in each seed that both have."""
-    known: Mapping[Any, Any] = {run.config.get("seed"): run.metrics.get(metric) for run in lower.runs}
-    pairs = [(run.metrics.get(metric), known.get(run.config.get("seed"))) for run in upper.runs]
-    return [one - other for one, other in pairs if one is not None and other is not None]
+def _draws(group: Group) -> Draws:
+    run = group.runs[0]
+    roles = run.split.get("roles") or {}
+    tested = roles.get("test_open") or roles.get("test") or {}
+    whom = json.dumps([(run.config.get("protocol") or {}).get("seed"), tested], sort_keys=True)
+    digest = hashlib.sha256(whom.encode()).hexdigest()[:16]
+    return Draws(group.replicates, int(tested.get("identities") or 0), digest)
 
 
 def comparison_markdown(
@@ -117,7 +98,8 @@ def comparison_markdown(
         "",
         "Difference to it in the same seeds and, where a column says so, with the same other test "
         "identities drawn (bootstrap); rates in points. p is adjusted by Holm for all "
-        f"{sum(map(len, gaps.values()))} comparisons of this page; resolved: p < 0.05.",
+        f"{sum(map(len, gaps.values()))} comparisons of this page; resolved: p < 0.05. The intervals are not "
+        "adjusted: one that leaves out 0 may still be chance among so many.",
     ]
     columns = ("row", "metric", "difference", "95 % interval", "chance of", "seeds above", "p", "")
     for task, rows in gaps.items():
@@ -129,18 +111,19 @@ def comparison_markdown(
 
 
 def _line(gap: Gap) -> str:
+    found = gap.difference
     factor = 100 if is_rate(gap.metric) else 1
-    mean, low, high = (f"{factor * value:+.2f}" for value in gap.test[:3])
+    mean, low, high = (f"{factor * value:+.2f}" for value in found[:3])
     cells = [gap.label, pretty_name(gap.metric), mean, f"{low} to {high}"]
-    cells += ["seeds and identities" if gap.people else "seeds", f"{gap.above} of {gap.seeds}"]
-    verdict = "resolved" if gap.p_holm < 0.05 else "not resolved"
-    return f"| {' | '.join([*cells, format_p(gap.p_holm), verdict])} |"
+    cells += [found.chance_of, f"{found.above} of {found.seeds}", format_p(found.p)]
+    return f"| {' | '.join([*cells, 'resolved' if found.p < 0.05 else 'not resolved'])} |"
 
 
 def replicate_arrays(groups: Sequence[Group], metrics: Sequence[str]) -> dict[str, np.ndarray]:
-    """What ``identities.npz`` holds: metric (m,) and id (n,) text, group (n,), replicates (g, m, r) float32.
+    """What ``identities.npz`` holds: metric (m,) and id (n,) text, group (n,), replicates (g, m, r) float32,
+    and whom each group's draw: identities (g,) and whom (g,) text.
 
-    group: the place in replicates of the run ``id``. NaN where a group has no replicates of a metric; empty
+    group: the place in the others of the run ``id``. NaN where a group has no replicates of a metric; empty
     where none has any, or where they differ in number.
     """
     known = [metric for metric in metrics if any(metric in group.replicates for group in groups)]
@@ -150,22 +133,31 @@ def replicate_arrays(groups: Sequence[Group], metrics: Sequence[str]) -> dict[st
     blank = np.full(sizes.pop(), np.nan)
     runs = [(run.id, place) for place, group in enumerate(groups) for run in group.runs]
     values = [[group.replicates.get(metric, blank) for metric in known] for group in groups]
+    draws = [_draws(group) for group in groups]
     return {
         "metric": np.array(known),
         "id": np.array([identity for identity, _ in runs]),
         "group": np.array([place for _, place in runs]),
         "replicates": np.array(values, dtype=np.float32),
+        "identities": np.array([each.identities for each in draws]),
+        "whom": np.array([each.whom for each in draws]),
     }
 
 
-def read_people(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Run id -> metric -> (r,) of an ``identities.npz``; empty where there is none. Raises RecordError."""
+def read_people(path: Path) -> dict[str, Draws]:
+    """Run id -> draws of its group, of an ``identities.npz``; empty where there is none.
+
+    Raises RecordError for a torn file, and for other arrays than ``replicate_arrays`` names.
+    """
     arrays = read_arrays(path)
     if not arrays:
         return {}
+    if missing := {"metric", "id", "group", *_DRAWS} - arrays.keys():
+        raise RecordError(f"{path}: has no {', '.join(sorted(missing))}: make it again with the report")
     metrics = arrays["metric"].tolist()
-    rows = [
-        {metric: each for metric, each in zip(metrics, values, strict=True) if not np.isnan(each).any()}
-        for values in arrays["replicates"]
-    ]
-    return {run: rows[place] for run, place in zip(arrays["id"].tolist(), arrays["group"], strict=True)}
+    draws = []
+    for values, identities, whom in zip(*(arrays[name] for name in _DRAWS), strict=True):
+        named = zip(metrics, values, strict=True)
+        known = {metric: each for metric, each in named if not np.isnan(each).any()}
+        draws.append(Draws(known, int(identities), str(whom)))
+    return {run: draws[place] for run, place in zip(arrays["id"].tolist(), arrays["group"], strict=True)}

@@ -11,6 +11,7 @@ DEFAULT_METRICS = ("test/accuracy", "test/tar_far_1e_2", "test/tar_far_1e_3", "t
 
 _EXACT = {
     "accuracy": "accuracy",
+    "accuracy_rare": "accuracy, rare classes",
     "pair_accuracy": "pair accuracy",
     "pair_accuracy_standard_error": "pair accuracy, standard error",
     "nll": "NLL",

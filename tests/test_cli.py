@@ -276,3 +276,25 @@ def test_a_sweeps_failure_in_the_middle_does_not_stop_the_jobs_after_it(call, mo
     assert "RuntimeError: out of luck" in err
     assert "1 failed job:" in out
     assert "seed=1" in out.split("1 failed job:")[1]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_flag_of_a_sweep_may_stand_anywhere(call, place):
+    words = ["loss=ce,amsoftmax", "seed=0,1"]
+    code, out, _ = call(*words[:place], "-m", *words[place:], "dry=true", *QUICK)
+    assert (code, out.splitlines()[-1]) == (0, "lossbench: 0 of 4 jobs finished, 4 to do")
+
+
+def test_an_option_that_another_part_has_is_named_with_that_part(call):
+    code, _, error = call("backbone=identity", "backbone.dim=64", "dataset=digits")
+    assert code == 1
+    assert "backbone.dim: the chosen backbone takes no dim; these do: backbone=convnet, " in error
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path):
+    command = f"{sys.executable} -m lossbench --help | head -1; exit ${{PIPESTATUS[1]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert "Traceback" not in done.stderr
+    assert len(done.stdout.splitlines()) == 1

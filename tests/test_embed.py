@@ -113,6 +113,39 @@ def test_the_images_of_a_bin_keep_its_order(finished, photographs, tmp_path, cap
     assert np.allclose(one, other[place], atol=1e-5)
 
 
+def test_broken_images_are_left_out_and_named_where_that_is_asked_for(
+    finished, photographs, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("lossbench.embed._BLOCK", 7)
+    command = [str(finished.folder), str(photographs), "--out", str(tmp_path / "out")]
+    assert main([*command, "--skip-broken"]) == 0
+    whole = np.load(tmp_path / "out" / "embeddings.npy")
+    images = (tmp_path / "out" / "images.txt").read_text().splitlines()
+    for place in (3, 30):
+        (photographs / images[place]).write_bytes(b"\x89PNG no more")
+    assert main([*command[:2], "--out", str(tmp_path / "new")]) == 1
+    assert "--skip-broken leaves such images out" in capsys.readouterr().err
+    assert list((tmp_path / "new").iterdir()) == []
+    assert main([*command, "--skip-broken"]) == 0
+    assert "38 images of" in capsys.readouterr().out
+    kept = [place for place in range(40) if place not in (3, 30)]
+    assert np.allclose(np.load(tmp_path / "out" / "embeddings.npy"), whole[kept], atol=1e-5)
+    assert (tmp_path / "out" / "images.txt").read_text().splitlines() == [images[place] for place in kept]
+    named = (tmp_path / "out" / "broken.txt").read_text().splitlines()
+    assert [line.split(": ")[0] for line in named] == [images[3], images[30]]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("broken.txt", "embeddings.npy", "images.txt", "labels.txt")
+    ]
+
+
+def test_a_bin_has_no_image_to_spare(finished, photographs, tmp_path, capsys):
+    files = sorted(photographs.rglob("[0-9]*.png"))[:2]
+    write_pairs_bin(tmp_path / "pairs.bin", [file.read_bytes() for file in files], [True])
+    command = [str(finished.folder), str(tmp_path / "pairs.bin"), "--out", str(tmp_path / "bin")]
+    assert main([*command, "--skip-broken"]) == 1
+    assert "--skip-broken: the pairs of a .bin need all of its images" in capsys.readouterr().err
+
+
 def test_what_cannot_be_embedded_is_one_line(finished, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     broken = tmp_path / "broken" / "a"
@@ -129,3 +162,6 @@ def test_what_cannot_be_embedded_is_one_line(finished, tmp_path, capsys):
         assert err.startswith("lossbench.embed: error: ")
         assert line in err
         assert len(err.splitlines()) == 1
+    (tmp_path / "file").write_text("")
+    assert main([str(finished.folder), str(tmp_path / "broken"), "--out", str(tmp_path / "file")]) == 1
+    assert f"--out {tmp_path / 'file'}: is a file" in capsys.readouterr().err

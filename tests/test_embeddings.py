@@ -161,6 +161,32 @@ def test_lines_that_are_no_label_are_named(folder, text, line):
         read(folder / "rows.npy", folder / "labels.txt")
 
 
+@pytest.mark.parametrize(
+    ("lines", "place"),
+    [
+        (["0", "0.0"], 2),
+        (["0.000000000000000000e+00", "-1.000000000000000000e+00"], 1),
+        (["1", "-3"], 2),
+        (["ann", "-1.0"], 2),
+        (["3", "nan"], 2),
+        (["3", "+4"], 2),
+    ],
+)
+def test_numbers_that_are_no_identity_are_refused(folder, lines, place):
+    """As names they would be persons: every distractor the same one."""
+    np.save(folder / "two.npy", np.ones((2, 3), np.float32))
+    (folder / "odd.txt").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=rf"odd\.txt:{place}: label .*-1 for distractors"):
+        read(folder / "two.npy", folder / "odd.txt")
+
+
+@pytest.mark.parametrize("lines", [["Nan", "Ann"], ["7", "x7"], ["1.5", "b"], ["007", "-1"]])
+def test_names_that_look_like_numbers_among_others_are_names(folder, lines):
+    np.save(folder / "two.npy", np.ones((2, 3), np.float32))
+    (folder / "odd.txt").write_text("\n".join(lines))
+    assert set(read(folder / "two.npy", folder / "odd.txt").names) == {*lines} - {"-1"}
+
+
 def test_other_byte_orders_bytes_and_archives_under_a_wrong_name(folder):
     np.save(folder / "big.npy", ROWS.astype(">f4"))
     np.save(folder / "bytes.npy", np.array([name.encode() for name in LABELS]))

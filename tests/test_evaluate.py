@@ -163,9 +163,42 @@ def test_two_systems_are_compared_on_the_same_identities(files, capsys):
 def test_a_system_compared_with_itself_has_no_difference(files):
     options = ("--bootstrap", "200", "--no-figures", "--against", str(files / "faces.npy"))
     assert call(files, *options) == 0
-    differences = read_record(files / "out").details["against"]["differences"].values()
-    assert differences
-    assert all(found["difference"] == found["low"] == found["high"] == 0 for found in differences)
+    assert read_record(files / "out").details["against"]["differences"] == {}
+
+
+def test_replicates_too_few_for_so_many_metrics_are_told(files, capsys):
+    np.save(files / "noisy.npy", draw(noise=1.5)[0])
+    for replicates, told in (("200", True), ("1000", False)):
+        options = ("--bootstrap", replicates, "--no-figures", "--against", str(files / "noisy.npy"))
+        assert call(files, *options, out=replicates) == 0
+        assert ("replicates can resolve nothing of so many: --bootstrap" in capsys.readouterr().out) == told
+
+
+def test_labels_in_the_first_file_are_those_of_both(files, capsys):
+    rows, labels = draw()
+    np.savez(files / "one.npz", embeddings=rows, labels=labels)
+    options = ("--bootstrap", "200", "--no-figures")
+    given = {"embeddings": "one.npz", "labels": None}
+    assert call(files, *options, "--against", str(files / "faces.npy"), **given) == 0
+    np.save(files / "less.npy", rows[:-1])
+    assert call(files, *options, "--against", str(files / "less.npy"), **given, out="less") == 1
+    assert f"--against {files / 'less.npy'}: {len(rows) - 1} rows, not {len(rows)}" in capsys.readouterr().err
+
+
+def test_distractors_of_another_model_are_refused(files, capsys):
+    np.save(files / "narrow.npy", np.ones((5, 3), np.float32))
+    assert call(files, "--distractors", str(files / "narrow.npy"), "--no-figures") == 1
+    assert "narrow.npy: has 3 columns" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["out", "out/runs"])
+def test_a_training_run_is_never_written_over(files, capsys, place):
+    (files / place).mkdir(parents=True)
+    (files / place / "config.yaml").write_text("")
+    if place == "out/runs":
+        (files / place / "result.json").write_text("{}")
+    assert call(files, "--no-figures", "--force") == 1
+    assert "holds training runs; choose another folder" in capsys.readouterr().err
 
 
 def test_other_rows_or_no_replicates_cannot_be_compared(files, capsys):

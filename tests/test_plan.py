@@ -9,7 +9,7 @@ import pytest
 from lossbench import cli
 from lossbench.config import ConfigError, conf_dir
 from lossbench.report.__main__ import main as report
-from lossbench.run import finished, run
+from lossbench.run import planned, run
 from tests.test_config import resolved
 from tests.test_run import QUICK
 
@@ -54,6 +54,41 @@ def test_a_dry_run_refuses_contradictory_choices(call):
     assert "preset" in error
 
 
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        (["loss=amsoftmax", "m=1.2"], "m=1.2: must be a number in [0, 1)"),
+        (["trainer.steps=0"], "trainer.steps=0: must be"),
+        (["device=gpu"], "device=gpu"),
+        (["loss=distillation"], "needs teacher=RUN_FOLDER"),
+        (["dry=off"], "dry=off: must be true or false"),
+    ],
+)
+def test_a_dry_run_finds_what_a_run_would_refuse(call, wrong, line):
+    code, _, error = call("dry=true", *QUICK, *wrong)
+    assert code == 1
+    assert line in error
+
+
+@pytest.mark.parametrize(
+    "wrong", ["force=no", "figures=off", "head.bias=maybe", "optimizer.nesterov=no", "keep_checkpoints=0"]
+)
+def test_words_for_true_and_false_are_refused(call, wrong, tmp_path):
+    code, _, error = call(*QUICK, wrong)
+    assert (code, error) == (1, f"lossbench: error: {wrong}: must be true or false\n")
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+def test_a_committed_row_of_another_precision_is_another_run(tmp_path):
+    config, choices = resolved(*QUICK, f"run_root={tmp_path / 'runs'}", "group=table", "precision=fp32")
+    run(config, choices)
+    report([str(tmp_path / "runs" / "table"), "--out", str(tmp_path / "results" / "table")])
+    for precision, reused in (("fp32", True), ("auto", True), ("bf16", False)):
+        words = [f"run_root={tmp_path / 'new'}", f"reuse={tmp_path / 'results'}", f"precision={precision}"]
+        found = planned(*resolved(*QUICK, *words))
+        assert (found is not None) == reused
+
+
 def test_a_row_of_a_committed_table_counts_as_finished(tmp_path):
     config, choices = resolved(*QUICK, f"run_root={tmp_path / 'runs'}", "group=table")
     trained = run(config, choices)
@@ -64,7 +99,7 @@ def test_a_row_of_a_committed_table_counts_as_finished(tmp_path):
     assert found.record.id == trained.record.id
     assert found.record.metrics == trained.record.metrics
     assert not (tmp_path / "other").exists()
-    assert finished(elsewhere | {"seed": 1}, choices) is None
+    assert planned(elsewhere | {"seed": 1}, choices) is None
 
 
 def test_a_folder_without_tables_is_refused(tmp_path):
@@ -77,7 +112,7 @@ def test_every_experiment_composes_into_a_run_of_its_own(faces):
     configs = []
     for name in EXPERIMENTS:
         config, choices = resolved(f"experiment={name}", *([faces] if name.startswith("full") else []))
-        assert finished(config | {"run_root": "/nonexistent"}, choices) is None
+        assert planned(config | {"run_root": "/nonexistent"}, choices) is None
         assert config not in configs
         configs.append(config)
 

@@ -168,6 +168,11 @@ def _probe_schedule(config: Mapping[str, Any]) -> None:
 
 def _probe_protocol(config: Mapping[str, Any]) -> None:
     protocol = config["protocol"]
+    for name in ("fars", "ranks"):
+        if not isinstance(protocol[name], list):
+            raise ValueError(
+                f"protocol.{name}={protocol[name]}: must be a list: protocol.{name}=[{protocol[name]}]"
+            )
     for far in protocol["fars"]:
         check_range("protocol.fars", far, low=0, high=1, open_low=True, cure="false accept rates")
     for rank in protocol["ranks"]:

@@ -36,6 +36,9 @@ def main() -> int:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     logging.basicConfig(level=logging.WARNING, format="lossbench: warning: %(message)s")
     warnings.formatwarning = lambda message, *_, **__: f"lossbench: warning: {message}\n"
+    # Hydra's parser takes overrides on one side of its flag only.
+    sweeps = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
+    sys.argv[1:] = [*sweeps[:1], *(word for word in sys.argv[1:] if word not in sweeps)]
     jobs = Jobs()
     try:
         with _raising_hydra():
@@ -43,6 +46,9 @@ def main() -> int:
     except KeyboardInterrupt:
         _fail("stopped; the same command goes on from the last checkpoint")
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: `... | head`
+        return 1
     except Exception as error:
         if os.environ.get(_FULL_ERROR) == "1":
             raise
@@ -71,7 +77,7 @@ class Jobs:
         self.sweep = False
 
     def task(self, cfg: DictConfig) -> None:
-        from lossbench.run import finished, run
+        from lossbench.run import planned, run
 
         settings = HydraConfig.get()
         self.sweep = settings.mode == RunMode.MULTIRUN
@@ -83,13 +89,15 @@ class Jobs:
                 raise ConfigError("\n".join(map(not_set, missing)))
             config = OmegaConf.to_container(cfg, resolve=True)
             if cfg.dry:
-                self._plan(name, finished(config, settings.runtime.choices))  # type: ignore[arg-type]
+                self._plan(name, planned(config, settings.runtime.choices))  # type: ignore[arg-type]
                 return
             self.outcomes.append(run(config, settings.runtime.choices))  # type: ignore[arg-type]
         except ConfigError as error:
             self._failed(name, str(error))
         except OmegaConfBaseException as error:
             self._failed(name, explain(error, settings.overrides.task))
+        except BrokenPipeError:
+            raise
         except Exception as error:
             traceback.print_exc()
             self._failed(name, f"{type(error).__name__}: {error}")

@@ -35,6 +35,7 @@ def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
 
     choices: option chosen per group; the resolved config alone no longer shows what was asked for.
     """
+    yield from _not_boolean(config, choices)
     yield from _unheard(config, choices)
     yield from _unscheduled(config, choices)
     loss = choices.get("loss")
@@ -45,6 +46,18 @@ def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
                 f"loss={loss} {group}={chosen}: the preset {loss} stands for {group}={wanted}; "
                 f"a loss that is no preset goes with it, e.g. loss=ce {group}={chosen}"
             )
+
+
+def _not_boolean(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
+    """``no`` and ``off`` where true or false belongs: they are words, which count as true."""
+    known = dict(flatten(_read_yaml(conf_dir() / "config.yaml")))
+    for group in PARTS:
+        path = conf_dir() / group / f"{choices.get(group)}.yaml"
+        body = _read_yaml(path) if path.is_file() else {}
+        known |= {f"{group}.{key}": value for key, value in flatten(body.get(group, body))}
+    for key, value in flatten(config):
+        if isinstance(known.get(key), bool) and not isinstance(value, bool):
+            yield f"{key}={value}: must be true or false"
 
 
 def _unheard(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
@@ -113,6 +126,14 @@ def part_options(group: str) -> list[str]:
     bodies.append({group: _read_yaml(conf_dir() / "config.yaml").get(group, {})})
     keys = {key for body in bodies for key, _ in flatten(body.get(group, body)) if "_target_" not in key}
     return sorted(f"{group}.{key}" for key in keys if key.split(".")[-1] not in ("_partial_", "defaults"))
+
+
+def part_owners(key: str) -> list[str]:
+    """The options (``backbone=convnet``) whose yaml has a dotted name such as ``backbone.dim``."""
+    group = key.partition(".")[0]
+    bodies = {path.stem: _read_yaml(path) for path in sorted((conf_dir() / group).glob("*.yaml"))}
+    own = key.removeprefix(f"{group}.")
+    return [f"{group}={name}" for name, body in bodies.items() if own in dict(flatten(body.get(group, body)))]
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

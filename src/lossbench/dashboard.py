@@ -47,8 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         return _fail(f"wandb-workspaces: {error}: pip install 'lossbench[dashboard]'", 1)
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(serialised(view), encoding="utf-8", newline="\n")
+        try:
+            options.out.parent.mkdir(parents=True, exist_ok=True)
+            options.out.write_text(serialised(view), encoding="utf-8", newline="\n")
+        except OSError as error:
+            return _fail(f"--out {options.out}: cannot be written ({error.strerror})", 1)
         print(f"wrote {options.out}")
         return 0
     return _save(view, options.entity)

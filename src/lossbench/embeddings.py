@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ _ROWS = ("embeddings", "embedding", "features", "x")
 _LABELS = ("labels", "label", "ids", "y")
 _BLOCK = 65536
 _LONGEST = 1000  # characters of a label
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(nan|inf)", re.IGNORECASE | re.ASCII)
 _LARGEST = 1e150  # squares of it and of its inverse are numbers yet
 
 
@@ -145,7 +147,19 @@ def _words(path: Path) -> np.ndarray:
         fault = "empty" if not line else "too long" if len(line) > _LONGEST else "NUL" if "\0" in line else ""
         if fault:
             raise ValueError(f"{path}:{number}: {fault}; give one label a line")
+    _check_numbers(path, lines)
     return np.array(lines, dtype=str)
+
+
+def _check_numbers(path: Path, lines: Sequence[str]) -> None:
+    """Refuse -1.0, -3, nan and what else a distractor may have become: as a name it would be one person."""
+    numbers = [_NUMBER.fullmatch(line) for line in lines]
+    for place, (line, number) in enumerate(zip(lines, numbers, strict=True), start=1):
+        odd = number and line != "-1" and (line.startswith("-") or (all(numbers) and not line.isdigit()))
+        if odd:
+            raise ValueError(
+                f"{path}:{place}: label {line}: give whole numbers from 0 on, -1 for distractors"
+            )
 
 
 def _text(path: Path, labels: np.ndarray) -> np.ndarray:

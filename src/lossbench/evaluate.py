@@ -46,8 +46,12 @@ def _evaluate(options: argparse.Namespace) -> int:
             )
     except OSError as error:
         return _refused(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except (ValueError, MemoryError) as error:
-        return _refused(str(error) or "not enough memory")
+    except ValueError as error:
+        return _refused(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        return _refused("not enough memory: --bootstrap 0 and float16 rows take the least")
     if reused:
         print(f"finished before: {options.out} (--force evaluates again)")
     show(run_summary(record, options.out))
@@ -71,12 +75,18 @@ def _comparison(record: Record) -> list[str]:
     differences = against["differences"]
     lines = [
         f"against {against['embeddings']}, the same of {people:,} identities drawn for both;",
-        f"points gained, 95 % interval, verdict over {len(differences)} metrics:",
+        f"difference in points (of EER: below 0 is better), 95 % interval, verdict over {len(differences)}:",
     ]
     for name, found in differences.items():
         low, high = 100 * found["low"], 100 * found["high"]
         told = f"{100 * found['difference']:+7.2f}  {low:+.2f} to {high:+.2f}"
         lines.append(f"  {pretty_name(name):<20} {told:<26} {_verdict(found)}")
+    replicates = next(iter(differences.values()))["replicates"] if differences else 0
+    if replicates and 2 * len(differences) / (replicates + 1) >= 0.05:  # the least p that there can be
+        enough = 40 * len(differences)
+        lines.append(
+            f"{replicates} replicates can resolve nothing of so many: --bootstrap {enough} or more can"
+        )
     return [*lines, ""]
 
 

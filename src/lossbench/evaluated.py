@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -42,10 +43,11 @@ def evaluate_files(
     check_request(request)
     tell(f"reading {request.embeddings}")
     given = read(request.embeddings, request.labels) if request.labelled else read_rows(request.embeddings)
-    other = _other(request, given)
-    strangers = read_rows(request.distractors) if request.distractors else None
+    other, strangers = _other(request, given), _strangers(request, given)
     config = {"protocol": asked_rules(request)}
     identity = _digest(config, given, other, strangers)
+    if _trained(request.out):
+        raise ConfigError(f"--out {request.out}: holds training runs; choose another folder")
     if (request.out / RESULT).exists() and not request.force:
         before = read_record(request.out)
         if before.id != identity:
@@ -77,6 +79,12 @@ def evaluate_files(
         )
         _write(place, request, found, given, record, tell)
     return record, False
+
+
+def _trained(out: Path) -> bool:
+    """Whether a training run lives there, or a group of them: its result cannot be had again in seconds."""
+    own = any((out / name).exists() for name in ("config.yaml", "checkpoints", "metrics.csv"))
+    return own or any(out.glob(f"*/{RESULT}"))
 
 
 def _foreign(out: Path) -> Path | None:
@@ -194,10 +202,25 @@ def _write_hardest(path: Path, found: Labelled, given: Embeddings) -> None:
         writer.writerows(rows)
 
 
+def _strangers(request: Request, given: Embeddings) -> Embeddings | None:
+    if request.distractors is None:
+        return None
+    found = read_rows(request.distractors)
+    if found.rows.shape[1] != given.rows.shape[1]:
+        dims = f"{found.rows.shape[1]} columns, {request.embeddings} {given.rows.shape[1]}"
+        raise ConfigError(f"--distractors {request.distractors}: has {dims}; they must be of one model")
+    return found
+
+
 def _other(request: Request, given: Embeddings) -> Embeddings | None:
     if request.against is None:
         return None
-    other = read(request.against, request.labels)
+    if request.labels or request.against.suffix != ".npy":
+        other = read(request.against, request.labels)
+    else:  # rows alone: the labels in EMB are those of both
+        other = replace(read_rows(request.against), labels=given.labels, names=given.names)
+        if len(other.rows) != len(given.rows):
+            raise ConfigError(f"--against {request.against}: {len(other.rows)} rows, not {len(given.rows)}")
     if other.names != given.names or not np.array_equal(other.labels, given.labels):
         raise ConfigError(
             f"--against {request.against}: has other labels; rows must belong together one by one"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from lossbench.config import knob_owners, part_options
+from lossbench.config import knob_owners, part_options, part_owners
 
 _HYDRA_FLAGS = (
     "--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun",
@@ -85,6 +85,9 @@ def _unknown_key(key: str) -> str:
         presets = {option.replace("loss=", "head=") for option in owners[key] if option.startswith("loss=")}
         shown = [option for option in owners[key] if option not in presets]
         return f"{key}: the chosen head and loss take no {key}; these do: {', '.join(shown)}"
+    if "." in key and (having := part_owners(key)):
+        group, _, own = key.partition(".")
+        return f"{key}: the chosen {group} takes no {own}; these do: {', '.join(having)}"
     options = part_options(key.partition(".")[0]) if "." in key else sorted(owners)
     return f"{key}: no such option; {_among(key, options)}; --cfg job shows those of your choice"
 

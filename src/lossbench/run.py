@@ -50,9 +50,18 @@ def run(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> 
         return Outcome(folder, execute(config, identity, folder), reused=False)
 
 
-def finished(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> Outcome | None:
-    """The result of a run if it is there; nothing is trained, and no data is read."""
-    return _finished(*_named(config, choices))
+def planned(config: Mapping[str, Any], choices: Mapping[str, str] | None = None) -> Outcome | None:
+    """The result of a run if it is there; None if it could be trained. Nothing is, and no data is read.
+
+    Raises ConfigError, as ``run`` would.
+    """
+    config, identity, folder = _named(config, choices)
+    found = _finished(config, identity, folder)
+    if found is None:
+        from lossbench.check import check
+
+        check(config, choices)
+    return found
 
 
 def _named(config: Mapping[str, Any], choices: Mapping[str, str] | None) -> tuple[dict[str, Any], str, Path]:
@@ -75,12 +84,13 @@ def _finished(config: Mapping[str, Any], identity: str, folder: Path) -> Outcome
 
 
 def _committed(config: Mapping[str, Any], identity: str) -> Outcome | None:
-    """The run as a row of a table in ``config["reuse"]``: same id, same configuration."""
+    """The run as a row of a table in ``config["reuse"]``: same id, and the precision asked for."""
     tables = sorted(Path(config["reuse"]).expanduser().glob("*/runs.csv"))
     if not tables:
         raise ConfigError(f"reuse={config['reuse']}: holds no */runs.csv; name a folder such as results")
     for table in tables:
-        if row := read_runs(table).get(identity):
+        row = read_runs(table).get(identity)
+        if row and config["precision"] in ("auto", row.get("environment/precision")):
             known = {"config": config, "details": run_names(config)}
             return Outcome(table, Record(identity, **known, **run_numbers(row)), reused=True)  # type: ignore[arg-type]
     return None

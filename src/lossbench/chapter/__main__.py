@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 where a claim's check did not come out as expected or an id is unknown."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.out:
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"--out {options.out}: cannot be made a folder ({error.strerror}); name another")
     # Only now: --help should answer at once.
     import torch
 

@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.out:
+        _check_folder(parser, options.out)
     broken: list[RecordError] = []
     found = read_records(options.runs, on_broken=broken.append)
     for error in broken:
@@ -102,6 +104,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     (out / "report.html").write_text(page, encoding="utf-8", newline="\n")
     print(f"wrote {', '.join([*(path.name for path in written), 'report.html'])} to {out}")
     return 0
+
+
+def _check_folder(parser: argparse.ArgumentParser, out: Path) -> None:
+    """Refuse a folder that cannot be written before anything is read."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out {out}: cannot be made a folder ({error.strerror}); name another")
 
 
 def _parser() -> argparse.ArgumentParser:

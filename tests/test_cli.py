@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -298,3 +299,17 @@ def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path):
     )
     assert "Traceback" not in done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_the_installed_command_finds_a_loss_in_the_current_folder(tmp_path):
+    (tmp_path / "ownlosses.py").write_text(
+        "def sharp(scores, target):\n    return -scores.softmax(1)[:, 0]\n"
+    )
+    (tmp_path / "own/loss").mkdir(parents=True)
+    (tmp_path / "own/loss/sharp.yaml").write_text("_target_: ownlosses.sharp\n_partial_: true\n")
+    installed = [str(Path(sys.executable).with_name("lossbench")), "--config-dir", "own", "loss=sharp"]
+    done = subprocess.run(
+        [*installed, "dry=true", *QUICK], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "0 of 1 jobs finished, 1 to do" in done.stdout

@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ def main() -> int:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     logging.basicConfig(level=logging.WARNING, format="lossbench: warning: %(message)s")
     warnings.formatwarning = lambda message, *_, **__: f"lossbench: warning: {message}\n"
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.append(str(Path.cwd()))  # a user's own loss lies here: `python -m` finds it, too
     # Hydra's parser takes overrides on one side of its flag only.
     sweeps = [word for word in sys.argv[1:] if word in ("-m", "--multirun")]
     sys.argv[1:] = [*sweeps[:1], *(word for word in sys.argv[1:] if word not in sweeps)]

@@ -99,6 +99,7 @@ def test_the_command_writes_the_page_and_the_mean_replicates(tmp_path: Path, cap
             write_replicates(folder, {METRIC: np.full(300, value) + np.linspace(-0.1, 0.1, 300)})
     arguments = [str(tmp_path), "--no-figures", "--metrics", "tar_far_1e_3"]
     assert main([*arguments, "--baseline", "linear"]) == 0
+    assert "Chance in whom the test draws is not in the ±" in (tmp_path / "report/table.md").read_text()
     page = (tmp_path / "report/comparison.md").read_text()
     expected = ttest_rel(MARGIN, LINEAR)
     low, high = (f"{100 * end:+.2f}" for end in expected.confidence_interval())

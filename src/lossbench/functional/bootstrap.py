@@ -84,8 +84,11 @@ def share_replicates(found: Tensor, trials: Tensor, weights: Tensor) -> Tensor:
     >>> share_replicates(torch.tensor([[1], [0]]), torch.tensor([1, 1]), weights).tolist()
     [[1.0, 0.5]]
     """
-    weights = weights.to(found.device).double()
-    return (weights @ found.double()).T / (weights @ trials.double())
+    shares = found.new_empty(found.shape[1], len(weights), dtype=torch.float64)
+    for start in range(0, len(weights), _REPLICATES):  # as float64, four times the room: a few at a time
+        some = weights[start : start + _REPLICATES].to(found.device).double()
+        shares[:, start : start + len(some)] = (some @ found.double()).T / (some @ trials.double())
+    return shares
 
 
 class PairReplicates(NamedTuple):

@@ -134,9 +134,11 @@ def _hardware(groups: Sequence[Group]) -> str:
 
 def caption(groups: Sequence[Group]) -> str:
     lines = [
-        "Mean ± half-width of the 95 % confidence interval over seeds (Student t); no ± where there is one"
+        "Mean ± half-width of the 95 % confidence interval over seeds (Student t); no ± where there is one "
+        "seed. Seconds and MB (peak memory): median over seeds."
     ]
-    lines[0] += " seed. Seconds and MB (peak memory): median over seeds."
+    if any(group.replicates for group in groups):
+        lines.append("Chance in whom the test draws is not in the ±: identities.npz, --baseline count it.")
     if repeats := sum(group.repeats for group in groups):
         lines.append(f"{repeats} repeated run{'s' * (repeats != 1)} of a seed already counted: left out.")
     return " ".join(lines)

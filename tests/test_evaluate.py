@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from lossbench import evaluated
 from lossbench.evaluate import _verdict, main
 from lossbench.protocols import draw_trials, identification, verification
 from lossbench.readers import write_blufr
@@ -480,3 +482,11 @@ def test_another_name_or_figures_asked_for_later_are_not_passed_over(files):
     call(files, "--name", "mine")
     assert (files / "out" / "figures").exists()
     assert read_record(files / "out").details["head"] == "mine"
+
+
+def test_hours_of_work_are_announced(monkeypatch):
+    rows = torch.zeros(1, 8).expand(10**7, 8)
+    monkeypatch.setattr(evaluated, "_SAMPLE", 64)
+    assert re.fullmatch(r", about [\d,]+ min", evaluated._about(rows))
+    assert evaluated._about(rows[:64]) == ""
+    assert evaluated._about(rows[:9]) == ""

@@ -30,6 +30,7 @@ from lossbench.records import CURVES, REPLICATES, RESULT, Record, read_record, w
 _HARDEST, _FIGURES = "hardest.csv", "figures"
 _CPU = torch.device("cpu")
 _BLOCK = 2**24
+_SAMPLE, _TIMED = 1024, 5
 
 
 def evaluate_files(
@@ -172,7 +173,7 @@ def _evaluate(
     ours = [name for name in request.protocols if name in LABELLED]
     found = Labelled(joined("test", {}))
     if ours:
-        tell(f"{' and '.join(ours)}, all pairs of {len(rows):,} rows")
+        tell(f"{' and '.join(ours)}, all pairs of {len(rows):,} rows{_about(rows)}")
         found = labelled(
             rows, labels, protocols=ours, distractors=others, replicates=request.bootstrap, seed=request.seed
         )
@@ -187,6 +188,16 @@ def _evaluate(
         own = part.details.get("intervals", {})
         intervals |= {f"test/{metric}": interval for metric, interval in own.items()}
     return Labelled(evaluation, found.hardest, intervals, without)
+
+
+def _about(rows: torch.Tensor) -> str:
+    """How long all pairs take, where that is minutes: about as long as the product of all rows in float32."""
+    sample = rows[:_SAMPLE].float()
+    started = time.perf_counter()
+    for _ in range(_TIMED):
+        sample @ sample.T
+    seconds = (time.perf_counter() - started) / _TIMED * (len(rows) / len(sample)) ** 2
+    return f", about {seconds / 60:,.0f} min" if len(sample) == _SAMPLE and seconds > 90 else ""
 
 
 def _write_hardest(path: Path, found: Labelled, given: Embeddings) -> None:

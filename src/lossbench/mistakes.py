@@ -85,11 +85,13 @@ def _unknown_key(key: str) -> str:
         presets = {option.replace("loss=", "head=") for option in owners[key] if option.startswith("loss=")}
         shown = [option for option in owners[key] if option not in presets]
         return f"{key}: the chosen head and loss take no {key}; these do: {', '.join(shown)}"
-    if "." in key and (having := part_owners(key)):
-        group, _, own = key.partition(".")
+    group, _, own = key.partition(".") if "." in key else ("", "", key)
+    if group and (having := part_owners(key)):
         return f"{key}: the chosen {group} takes no {own}; these do: {', '.join(having)}"
-    options = part_options(key.partition(".")[0]) if "." in key else sorted(owners)
-    return f"{key}: no such option; {_among(key, options)}; --cfg job shows those of your choice"
+    known = [name.removeprefix(f"{group}.") for name in part_options(group)] if group else sorted(owners)
+    close = get_close_matches(own, known, n=1)
+    meant = f" did you mean {group}{'.' * bool(group)}{close[0]}?;" if close else ""
+    return f"{key}: no such option;{meant} --cfg job shows those of your choice"
 
 
 def _among(word: str, options: Sequence[str]) -> str:

@@ -19,16 +19,20 @@ def curve(tmp_path, monkeypatch):
     """Write runs whose scores are a parabola of m."""
     monkeypatch.chdir(tmp_path)
 
-    def write(top, bend=1.0, seeds=3):
+    def write(top, bend=1.0, seeds=3, dataset="glyphs"):
         def scores(seed, m):
             return {
                 metric: 0.6 + 0.02 * seed - bend * (m - top) ** 2 + jitter(seed, m, place)
                 for place, metric in enumerate(ENDPOINTS)
             }
 
-        write_runs(tmp_path, "margin", {"m": MARGINS}, scores, seeds=seeds)
+        write_runs(tmp_path, "margin", {"m": MARGINS}, scores, seeds=seeds, dataset=dataset)
 
     return write
+
+
+def dataset_of(claim):
+    return "lfw" if claim.id.endswith("-lfw") else "glyphs"
 
 
 HALF = "mixed: reproduced in 4 of 8, contradicted in 4"
@@ -77,11 +81,11 @@ def test_the_gain_is_in_points_and_drawn(curve):
 
 @every_claim(margin_sweep)
 def test_one_seed_decides_nothing_and_says_so(curve, claim):
-    curve(0.375, seeds=1)
+    curve(0.375, seeds=1, dataset=dataset_of(claim))
     stays_open(claim)
 
 
 @every_claim(margin_sweep)
 def test_without_runs_the_command_is_told(tmp_path, monkeypatch, claim):
     monkeypatch.chdir(tmp_path)
-    names_the_sweep(claim, "sweep=margin dataset=glyphs")
+    names_the_sweep(claim, f"sweep=margin dataset={dataset_of(claim)}")

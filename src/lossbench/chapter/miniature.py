@@ -105,7 +105,7 @@ def _table(runs: Runs, dataset: str, found: Sequence[Ordering]) -> str:
 
 def _ladder(dataset: str) -> Claim:
     @claim(
-        _id("C-AM-T31", dataset),
+        named("C-AM-T31", dataset),
         says="Softmax, with dropout, Center loss, NormFace, A-Softmax, AM-Softmax: each better than the one "
         f"before ({dataset}).",
         verdict=REPRODUCED,
@@ -121,7 +121,7 @@ def _ladder(dataset: str) -> Claim:
 
 def _margins(dataset: str) -> Claim:
     @claim(
-        _id("C-AM-claim1", dataset),
+        named("C-AM-claim1", dataset),
         says="m = 0.35 is above 0.25, and 0.40 above 0.50: the middle of the range is a good balance "
         f"({dataset}).",
         verdict=REPRODUCED,
@@ -138,7 +138,7 @@ def _margins(dataset: str) -> Claim:
 
 def _no_fn(dataset: str) -> Claim:
     @claim(
-        _id("C-AM-nofn", dataset),
+        named("C-AM-nofn", dataset),
         says="Without feature normalisation BLUFR's TAR at the lower FAR and DIR gain, at m = 0.35 and 0.40 "
         f"({dataset}).",
         verdict=REPRODUCED,
@@ -169,7 +169,8 @@ def draw_over_m(figure: Figure, runs: Mapping[float, Metrics]) -> None:
         axes.set_ylabel("percent")
 
 
-def _id(name: str, dataset: str) -> str:
+def named(name: str, dataset: str) -> str:
+    """The name of a claim or a figure on a data set; glyphs go without saying."""
     return name if dataset == "glyphs" else f"{name}-{dataset}"
 
 

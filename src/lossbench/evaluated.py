@@ -48,7 +48,7 @@ def evaluate_files(
     config = {"protocol": asked_rules(request)}
     identity = _digest(config, given, other, strangers)
     if _trained(request.out):
-        raise ConfigError(f"--out {request.out}: holds training runs; choose another folder")
+        raise ConfigError(f"--out {request.out}: holds a training run, or folders of results; choose another one")
     if (request.out / RESULT).exists() and not request.force:
         before = read_record(request.out)
         if before.id != identity:
@@ -83,7 +83,7 @@ def evaluate_files(
 
 
 def _trained(out: Path) -> bool:
-    """Whether a training run lives there, or a group of them: its result cannot be had again in seconds."""
+    """Whether a training run lives there, or a group of them: what no evaluation may write over."""
     own = any((out / name).exists() for name in ("config.yaml", "checkpoints", "metrics.csv"))
     return own or any(out.glob(f"*/{RESULT}"))
 

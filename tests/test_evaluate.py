@@ -200,7 +200,7 @@ def test_a_training_run_is_never_written_over(files, capsys, place):
     if place == "out/runs":
         (files / place / "result.json").write_text("{}")
     assert call(files, "--no-figures", "--force") == 1
-    assert "holds a training run, or folders of results; choose another one" in capsys.readouterr().err
+    assert "holds a training run, or folders of results; choose another" in capsys.readouterr().err
 
 
 def test_other_rows_or_no_replicates_cannot_be_compared(files, capsys):

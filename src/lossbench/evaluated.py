@@ -42,13 +42,13 @@ def evaluate_files(
     """
     started = time.perf_counter()
     check_request(request)
+    if _trained(request.out):
+        raise ConfigError(f"--out {request.out}: holds a training run, or folders of results; choose another")
     tell(f"reading {request.embeddings}")
     given = read(request.embeddings, request.labels) if request.labelled else read_rows(request.embeddings)
     other, strangers = _other(request, given), _strangers(request, given)
     config = {"protocol": asked_rules(request)}
     identity = _digest(config, given, other, strangers)
-    if _trained(request.out):
-        raise ConfigError(f"--out {request.out}: holds a training run, or folders of results; choose another one")
     if (request.out / RESULT).exists() and not request.force:
         before = read_record(request.out)
         if before.id != identity:

@@ -102,7 +102,7 @@ def table(tmp_path, monkeypatch):
 
     def write(gain, spread=0.1):
         lines = [f"id,dataset,seed,row,{few_shot.RANK1},{limits.ACCURACY}"]
-        for dataset in ("glyphs", "lfw"):
+        for dataset in ("glyphs", "lfw", "omniglot"):
             for seed in range(3):
                 value = 0.5 + (gain + spread * (seed - 1)) / 100
                 lines.append(f"s-{dataset}-{seed},{dataset},{seed},softmax,0.5,0.5")

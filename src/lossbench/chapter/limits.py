@@ -23,8 +23,8 @@ ACCURACY = "test/accuracy"
     "C-AM-lim-closed",
     says="Where only the best of the training classes counts, cross-entropy may do as well.",
     verdict=REPRODUCED,
-    note="By the runs of Table 3.1 in small, on glyphs; the others are in the working. The criterion was declared "
-    "for both sides, and is one-sided since softmax was seen to lie above AM.",
+    note="By the runs of Table 3.1 in small, on glyphs; the others are in the working. The criterion was "
+    "declared for both sides, and is one-sided since softmax was seen to lie above AM.",
 )
 def closed_set(work: Working) -> None:
     gaps = {dataset: _margin_gains(dataset) for dataset in DATASETS}

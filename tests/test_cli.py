@@ -292,6 +292,11 @@ def test_an_option_that_another_part_has_is_named_with_that_part(call):
     assert "backbone.dim: the chosen backbone takes no dim; these do: backbone=convnet, " in error
 
 
+def test_a_knob_set_below_its_part_is_told(call):
+    code, _, error = call("loss=amsoftmax", "head.m=0.3", "dataset=digits")
+    assert (code, error) == (1, "lossbench: error: head.m: set the knob, m=...\n")
+
+
 def test_a_reader_that_leaves_early_gets_no_traceback(tmp_path):
     command = f"{sys.executable} -m lossbench --help | head -1; exit ${{PIPESTATUS[1]}}"
     done = subprocess.run(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from lossbench.embeddings import read, read_rows
+from lossbench.embeddings import _check_numbers, read, read_rows
 
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3) + 1
 LABELS = ["ann", "bob", "ann", "-1"]
@@ -170,6 +172,7 @@ def test_lines_that_are_no_label_are_named(folder, text, line):
         (["ann", "-1.0"], 2),
         (["3", "nan"], 2),
         (["3", "+4"], 2),
+        (["0.0", "distractor"], 1),
     ],
 )
 def test_numbers_that_are_no_identity_are_refused(folder, lines, place):
@@ -178,6 +181,18 @@ def test_numbers_that_are_no_identity_are_refused(folder, lines, place):
     (folder / "odd.txt").write_text("\n".join(lines))
     with pytest.raises(ValueError, match=rf"odd\.txt:{place}: label .*-1 for distractors"):
         read(folder / "two.npy", folder / "odd.txt")
+
+
+def test_text_in_an_array_is_held_to_the_same(folder):
+    np.save(folder / "two.npy", np.ones((2, 3), np.float32))
+    np.save(folder / "odd.npy", np.array(["0", "-1.0"]))
+    with pytest.raises(ValueError, match=r"odd\.npy:2: label -1\.0"):
+        read(folder / "two.npy", folder / "odd.npy")
+
+
+def test_many_labels_are_looked_at_once_each():
+    # Each line beside all others would take hours here.
+    _check_numbers(Path("labels.txt"), [str(row // 2) for row in range(2 * 10**5)])
 
 
 @pytest.mark.parametrize("lines", [["Nan", "Ann"], ["7", "x7"], ["1.5", "b"], ["007", "-1"]])

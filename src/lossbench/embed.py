@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         told = embed_images(options.run, options.path, options.out, skip_broken=options.skip_broken)
     except OSError as error:
-        print(f"lossbench.embed: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(f"lossbench.embed: error: {reason}", file=sys.stderr)
         return 1
     except ValueError as error:
         print(f"lossbench.embed: error: {error}", file=sys.stderr)
@@ -118,7 +119,8 @@ def _whole(path: Path, shape: tuple[int, int], broken: Mapping[int, str]) -> Ite
         rows.flush()
         partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        for left in (partial, partial.with_suffix(".kept.npy")):
+            left.unlink(missing_ok=True)
 
 
 def _decoded(
@@ -131,9 +133,11 @@ def _decoded(
     with bar("embedding", len(found.files)) as advance:
         for block in decode_all(encoded, pixels):
             for row, reason in block.broken.items():
+                path = str(found.root / found.files[row])
+                reason = reason.removeprefix(f"{path}: ")  # of a file that cannot be opened
                 if broken is None:
-                    cure = "--skip-broken leaves such images out"
-                    raise ValueError(f"{found.root / found.files[row]}: {reason}; {cure}")
+                    cure = "; --skip-broken leaves such images out" if found.identities else ""
+                    raise ValueError(f"{path}: {reason}{cure}")
                 broken[row] = reason
             if block.rows:
                 yield block.rows, block.images

@@ -153,10 +153,10 @@ def _words(path: Path) -> np.ndarray:
 
 def _check_numbers(path: Path, lines: Sequence[str]) -> None:
     """Refuse -1.0, -3, nan and what else a distractor may have become: as a name it would be one person."""
-    numbers = [_NUMBER.fullmatch(line) for line in lines]
+    numbers = [_NUMBER.fullmatch(line) is not None for line in lines]
+    only = all(number or line in DISTRACTORS for line, number in zip(lines, numbers, strict=True))
     for place, (line, number) in enumerate(zip(lines, numbers, strict=True), start=1):
-        odd = number and line != "-1" and (line.startswith("-") or (all(numbers) and not line.isdigit()))
-        if odd:
+        if number and line != "-1" and (line.startswith("-") or (only and not line.isdigit())):
             raise ValueError(
                 f"{path}:{place}: label {line}: give whole numbers from 0 on, -1 for distractors"
             )
@@ -169,6 +169,8 @@ def _text(path: Path, labels: np.ndarray) -> np.ndarray:
             labels, kind = np.char.decode(labels, "utf-8"), "U"
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: labels are bytes that are no UTF-8 ({error})") from error
+    if kind == "U":
+        _check_numbers(path, labels.tolist())
     if kind == "U" and (labels == "").any():
         raise ValueError(f"{path}: label {(labels == '').argmax()} is empty; every row needs an identity")
     if kind not in "iuU":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -49,7 +50,9 @@ def _evaluate(options: argparse.Namespace) -> int:
     except ValueError as error:
         return _refused(str(error))
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
+        if isinstance(error, RuntimeError) and not re.search(
+            r"out of memory|can't allocate memory", str(error)
+        ):
             raise
         return _refused("not enough memory: --bootstrap 0 and float16 rows take the least")
     if reused:

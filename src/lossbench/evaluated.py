@@ -85,7 +85,7 @@ def evaluate_files(
 def _trained(out: Path) -> bool:
     """Whether a training run lives there, or a group of them: what no evaluation may write over."""
     own = any((out / name).exists() for name in ("config.yaml", "checkpoints", "metrics.csv"))
-    return own or any(out.glob(f"*/{RESULT}"))
+    return own or any(out.glob(f"[!.]*/{RESULT}"))
 
 
 def _foreign(out: Path) -> Path | None:

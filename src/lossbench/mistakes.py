@@ -86,6 +86,9 @@ def _unknown_key(key: str) -> str:
         shown = [option for option in owners[key] if option not in presets]
         return f"{key}: the chosen head and loss take no {key}; these do: {', '.join(shown)}"
     group, _, own = key.partition(".") if "." in key else ("", "", key)
+    knob = own.rpartition(".")[2]
+    if group and owners.get(knob, ["any run"]) != ["any run"]:
+        return f"{key}: set the knob, {knob}=..."
     if group and (having := part_owners(key)):
         return f"{key}: the chosen {group} takes no {own}; these do: {', '.join(having)}"
     known = [name.removeprefix(f"{group}.") for name in part_options(group)] if group else sorted(owners)

@@ -142,8 +142,8 @@ def test_a_margin_that_stalls_training_is_told_of(monkeypatch):
     [
         (3.0, 0.0, "reproduced"),
         (3.0, 6.0, "mixed: reproduced in 1 of 2, contradicted in 1"),
-        (0.0, 3.0, "not resolved"),  # no benefit that could be lost
-        (-3.0, -6.0, "not resolved"),
+        (0.0, 3.0, "not reproduced here"),  # no benefit that could be lost
+        (-3.0, -6.0, "not reproduced here"),
     ],
 )
 def test_what_is_lost_by_inner_products_needs_a_benefit_by_cosine(monkeypatch, cosine, inner, verdict):
@@ -164,6 +164,18 @@ def test_in_the_closed_set_cross_entropy_does_as_well_where_the_margin_gains_les
 ):
     table(gain)
     assert examine(limits.closed_set).verdict == verdict
+
+
+def test_sets_that_are_only_shown_need_not_be_there(table, tmp_path):
+    table(0.0)
+    path = tmp_path / "results/table_3_1/runs.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line for line in lines if "lfw" not in line))
+    found = examine(limits.closed_set)
+    assert found.verdict == "reproduced"
+    assert found.work.steps[1].endswith("softmax: -")
+    path.write_text("\n".join(line for line in lines if ",glyphs,0,softmax" in line or "id," in line))
+    assert examine(limits.closed_set).verdict == "not run"
 
 
 def test_a_schedule_is_followed_while_training():

@@ -48,7 +48,7 @@ def claims_section(claims: Sequence[Claim]) -> Markup | None:
     """Verdicts counted, one table, every figure below it; None without claims."""
     if not claims:
         return None
-    counts = Counter(claim.cells["verdict"] for claim in claims)
+    counts = Counter(claim.cells["verdict"].split(":")[0] for claim in claims)
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
     header = tag("tr", *(tag("th", name, scope="col") for name in _FIELDS))
     rows = [tag("tr", *(tag("td", claim.cells[name]) for name in _FIELDS)) for claim in claims]

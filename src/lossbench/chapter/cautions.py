@@ -135,7 +135,7 @@ tail_smaller = _smaller(
     "C-AM-lim-imb-rare",
     says="A tight margin underfits rare classes: fewer of their pictures are right at m = 0.35 than at 0.",
     verdict=REPRODUCED,
-    note=f"The third of the classes with the fewest training pictures, {TAIL.levels[TAIL.most]}. {DRAWN}",
+    note=f"Of the third of the classes with the fewest training pictures, and those with as few. {DRAWN}",
 )
 def rare_classes(work: Working) -> None:
     runs = TAIL.runs()

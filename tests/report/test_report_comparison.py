@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_two_seeds_in_common_tell_nothing():
     assert compare([margin, linear], [linear], [METRIC]) == {}
 
 
-def test_p_is_adjusted_over_all_rows_of_the_page():
+def test_p_is_adjusted_over_all_rows_of_a_data_set():
     margin, linear = groups()
     (twice,) = group_records(
         [make_record("cosine", seed, metrics={METRIC: value}) for seed, value in enumerate(MARGIN)]
@@ -77,6 +78,18 @@ def test_p_is_adjusted_over_all_rows_of_the_page():
     found = compare([margin, twice, linear], [linear], [METRIC])["glyphs"]
     alone = only_gap(margin, linear).difference.p
     assert [gap.difference.p for gap in found] == pytest.approx([2 * alone, 2 * alone])
+    elsewhere = group_records(
+        [
+            replace(record, id=f"lfw-{record.id}", details=record.details | {"dataset": "lfw"})
+            for group in (margin, linear)
+            for record in group.runs
+        ]
+    )
+    both = compare([margin, linear, *elsewhere], [linear, elsewhere[1]], [METRIC])
+    assert {task: [gap.difference.p for gap in gaps] for task, gaps in both.items()} == {
+        "glyphs": [alone],
+        "lfw": [alone],
+    }
 
 
 def test_replicates_of_another_number_are_no_pairs():

@@ -20,7 +20,7 @@ _DRAWS = ("replicates", "identities", "whom")
 
 
 class Gap(NamedTuple):
-    """How far a configuration lies above the baseline in one metric; one family with all of the page."""
+    """How far a configuration lies above the baseline in one metric."""
 
     label: str
     metric: str
@@ -47,21 +47,25 @@ def group_names(groups: Sequence[Group]) -> list[str]:
 def compare(
     groups: Sequence[Group], baseline: Sequence[Group], metrics: Sequence[str]
 ) -> dict[str, list[Gap]]:
-    """Gaps by data set, of each group with at least three seeds in common with its baseline."""
+    """Gaps by data set, each a family of its own, of groups with three seeds in common with their baseline."""
     base = {group.part("dataset"): group for group in baseline}
-    found = []
+    tasks: dict[str, list[tuple[str, str, Gaps]]] = {}
     for group, label in zip(groups, group_names(groups), strict=True):
         task = group.part("dataset")
         if task in base and group is not base[task]:
             for metric in metrics:
                 gaps = gaps_between(group, base[task], metric)
                 if len(gaps) >= FEWEST:
-                    found.append((task, label, metric, gaps))
-    tasks: dict[str, list[Gap]] = {}
-    judged = family([gaps for *_, gaps in found])
-    for (task, label, metric, _), difference in zip(found, judged, strict=True):
-        tasks.setdefault(task, []).append(Gap(label, metric, difference))
-    return tasks
+                    tasks.setdefault(task, []).append((label, metric, gaps))
+    return {
+        task: [
+            Gap(label, metric, difference)
+            for (label, metric, _), difference in zip(
+                found, family([gaps for *_, gaps in found]), strict=True
+            )
+        ]
+        for task, found in tasks.items()
+    }
 
 
 def gaps_between(upper: Group, lower: Group, metric: str) -> Gaps:
@@ -97,9 +101,9 @@ def comparison_markdown(
         f"# Above or below {name}",
         "",
         "Difference to it in the same seeds and, where a column says so, with the same other test "
-        "identities drawn (bootstrap); rates in points. p is adjusted by Holm for all "
-        f"{sum(map(len, gaps.values()))} comparisons of this page; resolved: p < 0.05. The intervals are not "
-        "adjusted: one that leaves out 0 may still be chance among so many.",
+        "identities drawn (bootstrap); rates in points. p is adjusted by Holm for all comparisons on a data "
+        f"set ({', '.join(f'{len(rows)} on {task}' for task, rows in gaps.items())}); resolved: p < 0.05. The "
+        "intervals are not adjusted: one that leaves out 0 may still be chance among so many.",
     ]
     columns = ("row", "metric", "difference", "95 % interval", "chance of", "seeds above", "p", "")
     for task, rows in gaps.items():

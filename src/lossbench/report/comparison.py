@@ -47,7 +47,7 @@ def group_names(groups: Sequence[Group]) -> list[str]:
 def compare(
     groups: Sequence[Group], baseline: Sequence[Group], metrics: Sequence[str]
 ) -> dict[str, list[Gap]]:
-    """Gaps by data set, each a family of its own, of groups with three seeds in common with their baseline."""
+    """Gaps by data set, each a family of its own, of groups with three seeds in common with a baseline."""
     base = {group.part("dataset"): group for group in baseline}
     tasks: dict[str, list[tuple[str, str, Gaps]]] = {}
     for group, label in zip(groups, group_names(groups), strict=True):
@@ -101,8 +101,9 @@ def comparison_markdown(
         f"# Above or below {name}",
         "",
         "Difference to it in the same seeds and, where a column says so, with the same other test "
-        "identities drawn (bootstrap); rates in points. p is adjusted by Holm for all comparisons on a data "
-        f"set ({', '.join(f'{len(rows)} on {task}' for task, rows in gaps.items())}); resolved: p < 0.05. The "
+        "identities drawn (bootstrap); rates in points. p is adjusted by Holm for all comparisons on one data "
+        "set ("
+        f"{', '.join(f'{len(rows)} on {task}' for task, rows in gaps.items())}); resolved: p < 0.05. The "
         "intervals are not adjusted: one that leaves out 0 may still be chance among so many.",
     ]
     columns = ("row", "metric", "difference", "95 % interval", "chance of", "seeds above", "p", "")

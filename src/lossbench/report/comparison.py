@@ -97,14 +97,14 @@ def comparison_markdown(
 ) -> str:
     """Text of ``comparison.md``."""
     gaps = compare(groups, baseline, metrics)
+    sizes = ", ".join(f"{len(rows)} on {task}" for task, rows in gaps.items())
     lines = [
         f"# Above or below {name}",
         "",
         "Difference to it in the same seeds and, where a column says so, with the same other test "
-        "identities drawn (bootstrap); rates in points. p is adjusted by Holm for all comparisons on one data "
-        "set ("
-        f"{', '.join(f'{len(rows)} on {task}' for task, rows in gaps.items())}); resolved: p < 0.05. The "
-        "intervals are not adjusted: one that leaves out 0 may still be chance among so many.",
+        "identities drawn (bootstrap); rates in points. p is adjusted by Holm for all comparisons on one "
+        f"data set ({sizes}); resolved: p < 0.05. The intervals are not adjusted: one that leaves out 0 may "
+        "still be chance among so many.",
     ]
     columns = ("row", "metric", "difference", "95 % interval", "chance of", "seeds above", "p", "")
     for task, rows in gaps.items():

@@ -44,28 +44,16 @@ def embed_images(run: Path, path: Path, out: Path, *, skip_broken: bool = False)
 
     skip_broken: leave out images that cannot be read, and name them with the reason in ``broken.txt``.
     """
-    from lossbench.datasets.decoding import Pixels
-    from lossbench.datasets.folders import Found, find_images
-    from lossbench.readers.archives import each_file
-    from lossbench.readers.pairs_bin import read_pairs_bin
-
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out}: is a file; give a folder")
-    if path.suffix == ".bin":
-        if skip_broken:
-            raise ValueError("--skip-broken: the pairs of a .bin need all of its images")
-        # Its images have neither names nor identities: rows keep its order, pair i is rows 2 i and 2 i + 1.
-        paired = read_pairs_bin(path).images
-        found = Found(path, [f"image {i}" for i in range(len(paired))], [], [])
-        encoded: Iterator[Encoded] = enumerate(paired)
-    else:
-        found = find_images(path)
-        place = {name: row for row, name in enumerate(found.files)}
-        encoded = ((place[name], data) for name, data in each_file(found.root, found.files))
+    if skip_broken and path.suffix == ".bin":
+        raise ValueError("--skip-broken: the pairs of a .bin need all of its images")
+    found, encoded = _find(path)
 
     import torch
 
     from lossbench.build import pick_device
+    from lossbench.datasets.decoding import Pixels
     from lossbench.evaluation import embed
     from lossbench.records import read_record
     from lossbench.trained import load_backbone
@@ -83,21 +71,41 @@ def embed_images(run: Path, path: Path, out: Path, *, skip_broken: bool = False)
         for rows, block in _decoded(found, encoded, as_trained, broken if skip_broken else None):
             images = torch.from_numpy(np.stack(block)).permute(0, 3, 1, 2).to(device)
             embeddings[rows] = embed(backbone, images, precision=precision).cpu().numpy()
+    return f"{_write_lists(out, found, broken)}, {backbone.dim} numbers each{_left_out(out, found, broken)}"
+
+
+def _find(path: Path) -> tuple[Found, Iterator[Encoded]]:
+    """The images of a folder, an archive or a .bin, and their bytes by place in that list."""
+    from lossbench.datasets.folders import Found, find_images
+    from lossbench.readers.archives import each_file
+    from lossbench.readers.pairs_bin import read_pairs_bin
+
+    if path.suffix == ".bin":
+        # Its images have neither names nor identities: rows keep its order, pair i is rows 2 i and 2 i + 1.
+        paired = read_pairs_bin(path).images
+        return Found(path, [f"image {i}" for i in range(len(paired))], [], []), enumerate(paired)
+    found = find_images(path)
+    place = {name: row for row, name in enumerate(found.files)}
+    return found, ((place[name], data) for name, data in each_file(found.root, found.files))
+
+
+def _write_lists(out: Path, found: Found, broken: Mapping[int, str]) -> str:
+    """Write who and which file each row is, and which images are left out; tells how many there are."""
     kept = [row for row in range(len(found.files)) if row not in broken]
-    size = f"{backbone.dim} numbers each"
-    if not found.identities:
-        return f"{len(kept):,} images in {len(kept) // 2:,} pairs, {size}"
-    identities = [found.identities[row] for row in kept]
-    _write_lines(out / "labels.txt", identities)
-    _write_lines(out / "images.txt", [found.origin[row] for row in kept])
-    told = f"{len(kept):,} images of {len(set(identities)):,} identities, {size}"
-    if found.passed_over:
-        told += f"; passed over, no images: {found.passed_over:,} files"
     (out / _BROKEN).unlink(missing_ok=True)  # of an earlier call
     if broken:
         _write_lines(out / _BROKEN, [f"{found.files[row]}: {why}" for row, why in sorted(broken.items())])
-        told += f"; left out, broken: {len(broken):,}, named in {out / 'broken.txt'}"
-    return told
+    if not found.identities:
+        return f"{len(kept):,} images in {len(kept) // 2:,} pairs"
+    identities = [found.identities[row] for row in kept]
+    _write_lines(out / "labels.txt", identities)
+    _write_lines(out / "images.txt", [found.origin[row] for row in kept])
+    return f"{len(kept):,} images of {len(set(identities)):,} identities"
+
+
+def _left_out(out: Path, found: Found, broken: Mapping[int, str]) -> str:
+    told = f"; passed over, no images: {found.passed_over:,} files" if found.passed_over else ""
+    return told + (f"; left out, broken: {len(broken):,}, named in {out / _BROKEN}" if broken else "")
 
 
 @contextmanager

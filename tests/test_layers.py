@@ -26,7 +26,7 @@ LAYERS = [
         "feasibility",
         "intervals",
     },
-    {"readers", "embeddings"},
+    {"readers", "embeddings", "evaluated_folder"},
     {
         "heads",
         "regularizers",

@@ -51,9 +51,7 @@ def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
 def _not_boolean(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
     """``no`` and ``off`` where true or false belongs: they are words, which count as true."""
     known = dict(flatten(_read_yaml(conf_dir() / "config.yaml")))
-    for group in PARTS:
-        path = conf_dir() / group / f"{choices.get(group)}.yaml"
-        body = _read_yaml(path) if path.is_file() else {}
+    for group, body in _chosen(choices):
         known |= {f"{group}.{key}": value for key, value in flatten(body.get(group, body))}
     for key, value in flatten(config):
         if isinstance(known.get(key), bool) and not isinstance(value, bool):
@@ -63,14 +61,20 @@ def _not_boolean(config: Mapping[str, Any], choices: Mapping[str, str]) -> Itera
 def _unheard(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
     """Options set past their knob (head.s=50), which names and tables would go on calling s=30."""
     settings = dict(flatten(config))
-    for group in PARTS:
-        path = conf_dir() / group / f"{choices.get(group)}.yaml"
-        body = _read_yaml(path) if path.is_file() else {}
+    for group, body in _chosen(choices):
         given = dict(flatten(config.get(group) or {}))  # without those that a schedule took the place of
         for key, value in flatten(body.get(group, {})):
             knob = str(value).removeprefix("${").removesuffix("}")
             if f"${{{knob}}}" == value and key in given and str(given[key]) != str(settings.get(knob)):
                 yield f"{group}.{key}={given[key]}: set the knob, {knob}={given[key]}"
+
+
+def _chosen(choices: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The yaml of each part that was chosen from conf/."""
+    for group in PARTS:
+        path = conf_dir() / group / f"{choices.get(group)}.yaml"
+        if path.is_file():
+            yield group, _read_yaml(path)
 
 
 def _unscheduled(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:

@@ -25,12 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         told = embed_images(options.run, options.path, options.out, skip_broken=options.skip_broken)
-    except OSError as error:
-        reason = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    except (ValueError, OSError) as error:
+        named = isinstance(error, OSError) and error.filename
+        reason = f"{error.filename}: {error.strerror}" if named else str(error)  # type: ignore[union-attr]
         print(f"lossbench.embed: error: {reason}", file=sys.stderr)
-        return 1
-    except ValueError as error:
-        print(f"lossbench.embed: error: {error}", file=sys.stderr)
         return 1
     paired = options.path.suffix == ".bin"
     lists = ["--protocol", "lfw", "--pairs", options.path] if paired else [options.out / "labels.txt"]

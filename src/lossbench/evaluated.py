@@ -5,13 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,14 +17,14 @@ import torch
 from lossbench.config import ConfigError
 from lossbench.embeddings import Embeddings, read, read_rows
 from lossbench.environment import environment, peak_memory_mb
+from lossbench.evaluated_folder import FIGURES, HARDEST, foreign_file, holds_runs, written_at_once
 from lossbench.identity import RECIPE
 from lossbench.protocols import Evaluation, identity_intervals, joined
 from lossbench.protocols.labelled import Labelled, difference, labelled
 from lossbench.protocols.listed import listed
 from lossbench.protocols.request import LABELLED, Request, asked_rules, check_request
-from lossbench.records import CURVES, REPLICATES, RESULT, Record, read_record, write_curves, write_record
+from lossbench.records import RESULT, Record, read_record, write_curves, write_record
 
-_HARDEST, _FIGURES = "hardest.csv", "figures"
 _CPU = torch.device("cpu")
 _BLOCK = 2**24
 _SAMPLE, _TIMED = 1024, 5
@@ -42,7 +39,7 @@ def evaluate_files(
     """
     started = time.perf_counter()
     check_request(request)
-    if _trained(request.out):
+    if holds_runs(request.out):
         raise ConfigError(f"--out {request.out}: holds a training run, or folders of results; choose another")
     tell(f"reading {request.embeddings}")
     given = read(request.embeddings, request.labels) if request.labelled else read_rows(request.embeddings)
@@ -55,12 +52,12 @@ def evaluate_files(
             raise ConfigError(
                 f"{request.out}: holds the result of something else; choose another --out, or --force"
             )
-        drawn = (request.out / _FIGURES).exists() or not request.figures
+        drawn = (request.out / FIGURES).exists() or not request.figures
         if drawn and before.details.get("head") == _names(request)["head"]:
             return before, True
-    elif not request.force and (foreign := _foreign(request.out)):
+    elif not request.force and (foreign := foreign_file(request.out)):
         raise ConfigError(f"{foreign}: was not written by an evaluation; choose another --out, or --force")
-    with _written_at_once(request.out) as place:
+    with written_at_once(request.out) as place:
         found = _evaluate(request, given, strangers, tell)
         facts = given.facts()
         details = _names(request) | found.evaluation.details | {"without_interval": found.without}
@@ -82,19 +79,6 @@ def evaluate_files(
     return record, False
 
 
-def _trained(out: Path) -> bool:
-    """Whether a training run lives there, or a group of them: what no evaluation may write over."""
-    own = any((out / name).exists() for name in ("config.yaml", "checkpoints", "metrics.csv"))
-    return own or any(out.glob(f"[!.]*/{RESULT}"))
-
-
-def _foreign(out: Path) -> Path | None:
-    """What an evaluation would write over although no result says that it is one's own."""
-    return next(
-        (out / name for name in (CURVES, REPLICATES, _HARDEST, _FIGURES) if (out / name).exists()), None
-    )
-
-
 def _write(
     place: Path,
     request: Request,
@@ -104,38 +88,15 @@ def _write(
     tell: Callable[[str], object],
 ) -> None:
     if found.hardest:
-        _write_hardest(place / _HARDEST, found, given)
+        _write_hardest(place / HARDEST, found, given)
     write_curves(place, **found.evaluation.curves)
     if request.figures:
         # matplotlib takes half a second to import.
         from lossbench.report.figures import run_figures
 
         tell("drawing figures")
-        run_figures(place / _FIGURES, record, found.evaluation.curves, [])
+        run_figures(place / FIGURES, record, found.evaluation.curves, [])
     write_record(place, record)
-
-
-@contextmanager
-def _written_at_once(out: Path) -> Iterator[Path]:
-    """A folder to write into; what is in it goes to ``out`` at the end, or is gone where anything fails."""
-    new = not out.exists()
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with TemporaryDirectory(dir=out, prefix=".evaluating-") as place:
-            yield Path(place)
-            # The record goes first and comes last: it never stands beside files of another.
-            own = (RESULT, CURVES, REPLICATES, _HARDEST, _FIGURES)
-            for name in own[:-1]:
-                (out / name).unlink(missing_ok=True)
-            shutil.rmtree(out / _FIGURES, ignore_errors=True)
-            for name in reversed(own):
-                if (Path(place) / name).exists():
-                    (Path(place) / name).replace(out / name)
-    except BaseException:
-        if new:
-            with suppress(OSError):
-                out.rmdir()
-        raise
 
 
 def _names(request: Request) -> dict[str, Any]:

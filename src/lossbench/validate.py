@@ -1,9 +1,11 @@
-"""One way to refuse a bad number: the argument, the value, the cure."""
+"""One way to refuse a bad number, and one for a folder: the argument, the value, the cure."""
 
 from __future__ import annotations
 
 import math
+from argparse import ArgumentParser
 from numbers import Integral, Real
+from pathlib import Path
 
 
 def check_range(
@@ -39,3 +41,11 @@ def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
     if high == math.inf:
         return "" if low == -math.inf else f" {'>' if open_low else '>='} {low:g}"
     return f" in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+
+
+def make_folder(parser: ArgumentParser, out: Path) -> None:
+    """Make the folder of ``--out``; ends the program in one line where that cannot be."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out {out}: cannot be made a folder ({error.strerror}); name another")

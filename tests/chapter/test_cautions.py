@@ -23,7 +23,7 @@ def sweep(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def write(name, top, seeds=3):
-        caution, levels, *_ = SWEEPS[name]
+        _, levels, *_ = SWEEPS[name]
 
         def scores(seed, m, **knob):
             (level,) = knob.values()
@@ -31,7 +31,7 @@ def sweep(tmp_path, monkeypatch):
             rare = (cautions.RARE,) if level else ()
             return {
                 metric: 0.6 + 0.02 * seed - (m - best) ** 2 + jitter(seed, m, level or 0, place)
-                for place, metric in enumerate((*caution.metrics, *rare))
+                for place, metric in enumerate((*cautions.METRICS, *rare))
             }
 
         write_runs(tmp_path, name, {"m": MARGINS, name: levels}, scores, seeds=seeds)

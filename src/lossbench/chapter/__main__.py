@@ -9,6 +9,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossbench.validate import make_folder
+
 if TYPE_CHECKING:
     from lossbench.chapter.claim import Finding
 
@@ -18,10 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(argv)
     if options.out:
-        try:
-            options.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            parser.error(f"--out {options.out}: cannot be made a folder ({error.strerror}); name another")
+        make_folder(parser, options.out)
     # Only now: --help should answer at once.
     import torch
 

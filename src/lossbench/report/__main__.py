@@ -21,6 +21,7 @@ from lossbench.records import (
     read_replicates,
     write_arrays,
 )
+from lossbench.validate import make_folder
 
 if TYPE_CHECKING:
     from lossbench.report.charts import Curves, Histories
@@ -34,8 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.out:
-        _check_folder(parser, options.out)
     broken: list[RecordError] = []
     found = read_records(options.runs, on_broken=broken.append)
     for error in broken:
@@ -46,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"no finished run under {', '.join(map(str, options.runs))}: no result.json", file=sys.stderr
             )
         return 1
+    if options.out:
+        make_folder(parser, options.out)
 
     # Only now: --help and a wrong path should answer at once.
     from lossbench.report.claims import read_claims
@@ -104,14 +105,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     (out / "report.html").write_text(page, encoding="utf-8", newline="\n")
     print(f"wrote {', '.join([*(path.name for path in written), 'report.html'])} to {out}")
     return 0
-
-
-def _check_folder(parser: argparse.ArgumentParser, out: Path) -> None:
-    """Refuse a folder that cannot be written before anything is read."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        parser.error(f"--out {out}: cannot be made a folder ({error.strerror}); name another")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -82,8 +82,8 @@ def difference(one: Labelled, other: Labelled) -> dict[str, dict[str, float]]:
     Each with low and high, its 95 % interval, where the same identities are drawn for both systems, and p,
     twice the smaller share of replicates on either side of 0, at least 1 / (replicates + 1). p_holm: p
     adjusted for the family of all metrics returned (``holm``): below 0.05, the chance of any such verdict
-    without a difference is at most 5 %. A metric with an undefined replicate, or the same difference in all,
-    is left out.
+    without a difference is at most 5 %. A metric with an undefined replicate, or with an interval that is
+    one point, is left out.
     """
     differences: dict[str, dict[str, float]] = {}
     for name in (name for name in one.replicates if name in other.replicates):

@@ -166,7 +166,7 @@ def bootstrap(quick: bool) -> Iterator[Row]:
     sides = {"ours": lambda: resampled_pairs(embedding, label, found, FARS, weights), "numpy": by_hand}
     taken = turns(sides, 1 if quick else 5)
     numpy = [seconds * replicates / drawn for seconds in taken["numpy"]]
-    what = f"bootstrap of {rows:,} x {COLUMNS}, {replicates:,} replicates of TAR, macro TAR, EER"
+    what = f"bootstrap of {rows:,} x {COLUMNS}, {replicates:,} replicates of TAR, macro TAR, EER, AUC"
     other = f"beside numpy's sums for one FAR ({drawn} replicates, scaled up)"
     line = beside(f"{what}, {other}, s", taken["ours"], numpy)
     yield line if quick else replace(line, required="<= 3 s", met=float(line.measured) <= 3)

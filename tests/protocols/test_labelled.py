@@ -136,21 +136,35 @@ def test_differences_of_two_losses_that_are_alike_are_rarely_resolved():
     assert resolved <= 1
 
 
-def test_more_impostor_scores_than_are_kept_is_a_reason_and_fewer_give_the_same_numbers(monkeypatch):
+def test_rates_that_need_more_scores_than_are_kept_are_resampled_on_a_sample(monkeypatch):
     embedding, label = faces(n=400, identities=60)
     whole = labelled(embedding, label, replicates=200, protocols=["verification"])
     monkeypatch.setattr(resampled, "LONGEST_TAIL", 8000)
     monkeypatch.setattr(resampled, "MOST_WEIGHED", 1000)
     found = labelled(embedding, label, replicates=200, protocols=["verification"])
+    told = found.evaluation.details["test/verification"]["interval_sample"]
+    assert told["impostor_pairs"] == 2**17
+    assert {"auc", "macro/tar_far_1e_1", "tar_far_1e_1"} <= set(told["metrics"])
+    assert found.without.keys() == whole.without.keys()
+    for name, values in found.replicates.items():
+        if name.removeprefix("test/") in told["metrics"]:
+            low, high = (found.intervals[name][side] for side in ("low", "high"))
+            assert low <= found.evaluation.metrics[name] <= high
+            assert 0 <= values.min() <= values.max() <= 1
+            assert values.std() == pytest.approx(whole.replicates[name].std(), rel=0.15)
+        else:
+            assert np.array_equal(values, whole.replicates[name])
+
+
+def test_a_rate_that_neither_the_tail_nor_a_sample_can_show_is_told(monkeypatch):
+    embedding, label = faces(n=400, identities=60)
+    monkeypatch.setattr(resampled, "LONGEST_TAIL", 500)
+    monkeypatch.setattr(resampled, "SAMPLE", 50_000)
+    found = labelled(embedding, label, replicates=50, protocols=["verification"])
     impostors = found.evaluation.details["test/verification"]["impostor_pairs"]
-    assert found.without["test/tar_far_1e_1"] == (
-        f"needs the {0.2 * impostors:,.0f} highest impostor scores or more, 8,000 are kept"
-    )
-    assert "test/macro/tar_far_1e_1" in found.without
-    told = found.without["test/auc"]
-    assert told == f"needs all {impostors:,} impostor scores, 1,000 are weighed at most"
-    for name in ("test/tar_far_1e_2", "test/macro/tar_far_1e_3"):
-        assert np.array_equal(found.replicates[name], whole.replicates[name])
+    reason = f"needs the {0.02 * impostors:,.0f} highest impostor scores or more, 500 are kept"
+    assert found.without["test/tar_far_1e_2"] == found.without["test/macro/tar_far_1e_2"] == reason
+    assert "test/tar_far_1e_1" in found.intervals
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def pair_replicates(
         for columns, some in blocks:
             images = some.double() * tail.images
             impostors = (images.sum(1).square() - images.square().sum(1)) / 2
-            totals = total_weight(tail.genuine_identity, some), impostors
+            totals = total_weight(tail.genuine_identity, some), None if tail.sampled else impostors
             rates = WeightedRates(steps, totals, some.T.contiguous())
             for far, tar, macro in zip(fars, found.tar, found.macro, strict=True):
                 accepted = rates.accepted(far)

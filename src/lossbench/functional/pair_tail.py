@@ -31,7 +31,7 @@ class PairTail:
     identities: (c,) labels, ascending; other fields name identities by position in it. images: (c,) int64.
     genuine: (g,) float32, all genuine scores. genuine_identity: (g,).
     impostor: (k,) float32, the highest impostor scores, descending. impostor_identity: (k, 2).
-    impostors: number of impostor pairs, those not kept included.
+    impostors: number of impostor pairs, those not kept included; where they are ``sampled``, of those drawn.
     """
 
     identities: Tensor
@@ -41,6 +41,7 @@ class PairTail:
     impostor: Tensor
     impostor_identity: Tensor
     impostors: int
+    sampled: bool = False
 
     @property
     def undefined(self) -> str | None:

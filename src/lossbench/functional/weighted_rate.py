@@ -35,16 +35,17 @@ class Steps:
 class WeightedRates:
     """Rates in some replicates; NaN where a total is 0, or impostor scores are needed that are not known."""
 
-    def __init__(self, steps: Steps, totals: tuple[Tensor, Tensor], drawn: Tensor) -> None:
-        """``totals``: (r,) weight of all genuine and of all impostor scores.
+    def __init__(self, steps: Steps, totals: tuple[Tensor, Tensor | None], drawn: Tensor) -> None:
+        """``totals``: (r,) weight of all genuine and of all impostor scores; None: of those given.
 
         drawn: (c, r) int8 or int16, weight of each identity in each replicate.
         """
         self.steps, self.drawn = steps, drawn
-        self.undefined = (totals[0] == 0) | (totals[1] == 0)
-        self.totals = totals[0].clamp(min=1), totals[1].clamp(min=1)
         self.genuine = CumulativeWeight(steps.genuine, drawn)
         self.impostor = CumulativeWeight(steps.impostor, drawn)
+        genuine, impostors = totals[0], self.impostor.every() if totals[1] is None else totals[1]
+        self.undefined = (genuine == 0) | (impostors == 0)
+        self.totals = genuine.clamp(min=1), impostors.clamp(min=1)
 
     def accepted(self, far: float) -> Tensor:
         """Return (r,) the most genuine scores, from the highest, with FAR <= far; -1 where it is unknown."""

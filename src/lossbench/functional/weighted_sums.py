@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-_CHUNK = 512  # entries
-_ENTRIES = 2048
+# Entries: between two sums, summed at once, and looked up at once.
+_CHUNK, _SUMMED, _ENTRIES = 512, 2048, 2048
 
 
 class Ranked:
@@ -30,7 +30,7 @@ class CumulativeWeight:
         self.column = torch.arange(drawn.shape[1], device=drawn.device).unsqueeze(1)
         self.sums = [drawn.new_zeros(drawn.shape[1], dtype=torch.float64)]
         self.stacked = torch.stack(self.sums)
-        self.buffers = drawn.new_empty(2, _CHUNK, drawn.shape[1])
+        self.buffers = drawn.new_empty(2, max(_SUMMED, _CHUNK), drawn.shape[1])
 
     @property
     def summed(self) -> int:
@@ -55,6 +55,12 @@ class CumulativeWeight:
         upto = torch.cat([self._stack()[full, self.column[:, 0]].unsqueeze(1), upto], dim=1)
         return upto.gather(1, rest.unsqueeze(1)).squeeze(1)
 
+    def every(self) -> Tensor:
+        """Return (r,) the weight of all entries."""
+        while self._extend():
+            pass
+        return self.sums[-1]
+
     def total(self, entries: Tensor, owner: Tensor) -> Tensor:
         """Return (r,) the sum over k of the weight of the first ``entries`` times that of ``owner``.
 
@@ -65,7 +71,10 @@ class CumulativeWeight:
         # Nothing is before the first entry.
         split = torch.searchsorted(entries, starts, right=True).tolist()
         for chunk, (first, last) in enumerate(pairwise(split)):
-            upto = self.sums[chunk] + self._weights(chunk).cumsum(0, dtype=torch.int32)
+            if first == len(entries):
+                break
+            own = self._weights(slice(chunk * _CHUNK, (chunk + 1) * _CHUNK))
+            upto = self.sums[chunk] + own.cumsum(0, dtype=torch.int32)
             if len(self.sums) == chunk + 1:
                 self.sums.append(upto[-1].clone())
             for start in range(first, last, _ENTRIES):
@@ -81,16 +90,18 @@ class CumulativeWeight:
         return self.stacked
 
     def _extend(self) -> bool:
-        """Sum one more chunk; False where there is none."""
-        chunk = len(self.sums) - 1
-        if chunk * _CHUNK >= len(self.identity):
+        """Sum some more chunks; False where there is none."""
+        start = (len(self.sums) - 1) * _CHUNK
+        if start >= len(self.identity):
             return False
-        self.sums.append(self.sums[-1] + self._weights(chunk).sum(dim=0, dtype=torch.int32))
+        weights = self._weights(slice(start, start + max(_SUMMED // _CHUNK, 1) * _CHUNK))
+        for chunk in weights.split(_CHUNK):
+            self.sums.append(self.sums[-1] + chunk.sum(dim=0, dtype=torch.int32))
         return True
 
-    def _weights(self, chunk: int) -> Tensor:
-        """Return (k, r) the weights of the entries of a chunk, until the next call."""
-        identity = self.identity[chunk * _CHUNK : (chunk + 1) * _CHUNK]
+    def _weights(self, entries: slice) -> Tensor:
+        """Return (k, r) the weights of some entries, until the next call."""
+        identity = self.identity[entries]
         weight, other = self.buffers[:, : len(identity)]
         torch.index_select(self.drawn, 0, identity[:, 0], out=weight)
         if identity.shape[1] == 2:

@@ -16,7 +16,8 @@ from lossbench.functional.bootstrap import (
     percentile_interval,
     share_replicates,
 )
-from lossbench.functional.pair_tail import pair_tail
+from lossbench.functional.pair_sample import with_impostor_sample
+from lossbench.functional.pair_tail import PairTail, pair_tail
 from lossbench.protocols.evaluation import Evaluation
 from lossbench.validate import check_range
 
@@ -25,6 +26,8 @@ LONGEST_TAIL = 2**21
 SPARE, LEAST_SPARE = 5.0, 2.0
 MOST_WEIGHED = 2**19
 """Impostor scores of which all are weighed in every replicate, for the area."""
+SAMPLE, FEWEST_ACCEPTED = 2**17, 1000
+"""Impostor pairs drawn for rates that accept more than the tail holds, and how many these must accept."""
 
 
 def resampled(drawn: Mapping[str, Tensor], without: Mapping[str, str] | None = None) -> Evaluation:
@@ -58,22 +61,51 @@ def resampled_pairs(
 ) -> Evaluation:
     """Replicates of what ``verification`` found, thresholds found again in each.
 
-    weights: (r, c) of the identities, ascending by label.
+    weights: (r, c) of the identities, ascending by label. Rates that need more of the highest impostor scores
+    than are kept are resampled on an even sample of all of them, and moved by what the sample is off:
+    the chance of the sample makes their intervals a little wider, never narrower.
+    details["interval_sample"] names them.
     """
-    needed, without = _affordable(found, fars)
-    if not needed:
-        return resampled({}, without)
+    rates = _false_accept_rates(found, fars)
+    if not rates:
+        return resampled({})
     impostors = found.details["impostor_pairs"]
+    exact = {name: far for name, far in rates.items() if _countable(name, far, impostors)}
+    even = {name: far for name, far in rates.items() if name not in exact and far * SAMPLE >= FEWEST_ACCEPTED}
     far, spare = 1.0, 1.0
     if impostors > LONGEST_TAIL:
-        far = max(*needed.values(), 1 / impostors)
+        far = max(*exact.values(), 1 / impostors, 0)
         spare = max(min(SPARE, LONGEST_TAIL / (far * impostors)), 1.0)
     tail = pair_tail(embedding, label, far=far, spare=spare)
-    asked = [far for name, far in needed.items() if name.startswith("tar_far")]
-    rates = pair_replicates(tail, weights, asked, eer="eer" in needed, auc="auc" in needed)
-    drawn = rates_drawn(asked, rates.tar, rates.macro)
-    areas = {"eer": rates.eer, "auc": rates.auc}
-    return resampled(drawn | {name: areas[name] for name in areas if name in needed}, without)
+    drawn = _replicates(tail, weights, exact)
+    if even:
+        sample = with_impostor_sample(tail, embedding, label, impostors=SAMPLE)
+        drawn |= _moved(sample, weights, even, found)
+    without = {
+        name: f"needs the {LEAST_SPARE * far * impostors:,.0f} highest impostor scores or more, "
+        f"{LONGEST_TAIL:,} are kept"
+        for name, far in rates.items()
+        if name not in drawn
+    }
+    told = {"interval_sample": {"impostor_pairs": SAMPLE, "metrics": sorted(even)}} if even else {}
+    return resampled(drawn, without) | Evaluation({}, told, {})
+
+
+def _moved(
+    sample: PairTail, weights: Tensor, rates: Mapping[str, float], found: Evaluation
+) -> dict[str, Tensor]:
+    """Replicates of a sample, less what the sample itself shows, plus what all pairs show."""
+    once = torch.ones_like(weights[:1])
+    drawn = _replicates(sample, torch.cat([once, weights]), rates)
+    whole = {name: found.metrics[name] or 0.0 for name in rates}
+    return {name: (drawn[name][1:] - drawn[name][0] + whole[name]).clamp(0, 1) for name in rates}
+
+
+def _replicates(tail: PairTail, weights: Tensor, rates: Mapping[str, float]) -> dict[str, Tensor]:
+    asked = [far for name, far in rates.items() if name.startswith("tar_far")]
+    found = pair_replicates(tail, weights, asked, eer="eer" in rates, auc="auc" in rates)
+    areas = {name: values for name, values in (("eer", found.eer), ("auc", found.auc)) if name in rates}
+    return rates_drawn(asked, found.tar, found.macro) | areas
 
 
 def resampled_ranks(curve: CmcCurve, ranks: Sequence[int], label: Tensor, weights: Tensor) -> Evaluation:
@@ -111,22 +143,16 @@ def mean_over(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([part[name] for part in parts]).mean(0) for name in names}
 
 
-def _affordable(found: Evaluation, fars: Sequence[float]) -> tuple[dict[str, float], dict[str, str]]:
-    """The false accept rate of each metric that replicates can be made of; why others have none."""
-    impostors, eer = found.details["impostor_pairs"], found.metrics["eer"]
-    if eer is None:
-        return {}, {}
+def _false_accept_rates(found: Evaluation, fars: Sequence[float]) -> dict[str, float]:
+    """Of each metric that is defined the share of impostor pairs that it accepts; the area looks at all."""
     rates = {f"tar_far_{far_name(far)}": far for far in fars}
-    rates |= {f"macro/{name}": far for name, far in rates.items()} | {"eer": eer}
-    rates = {name: far for name, far in rates.items() if found.metrics[name] is not None}
-    without = {}
-    if impostors > LONGEST_TAIL:
-        least = {name: LEAST_SPARE * far * impostors for name, far in rates.items()}
-        without = {
-            name: f"needs the {count:,.0f} highest impostor scores or more, {LONGEST_TAIL:,} are kept"
-            for name, count in least.items()
-            if count > LONGEST_TAIL
-        }
-    if impostors > MOST_WEIGHED:
-        without["auc"] = f"needs all {impostors:,} impostor scores, {MOST_WEIGHED:,} are weighed at most"
-    return {name: far for name, far in (rates | {"auc": 1.0}).items() if name not in without}, without
+    rates |= {f"macro/{name}": far for name, far in rates.items()}
+    rates |= {"eer": found.metrics["eer"] or 0.0, "auc": 1.0}
+    return {name: far for name, far in rates.items() if found.metrics[name] is not None}
+
+
+def _countable(name: str, far: float, impostors: int) -> bool:
+    """Whether every impostor score that a metric may need in a replicate can be kept, and weighed in time."""
+    if name == "auc":
+        return impostors <= MOST_WEIGHED
+    return impostors <= LONGEST_TAIL or LEAST_SPARE * far * impostors <= LONGEST_TAIL

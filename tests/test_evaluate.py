@@ -487,6 +487,7 @@ def test_another_name_or_figures_asked_for_later_are_not_passed_over(files):
 def test_hours_of_work_are_announced(monkeypatch):
     rows = torch.zeros(1, 8).expand(10**7, 8)
     monkeypatch.setattr(evaluated, "_SAMPLE", 64)
-    assert re.fullmatch(r", about [\d,]+ min", evaluated._about(rows))
-    assert evaluated._about(rows[:64]) == ""
-    assert evaluated._about(rows[:9]) == ""
+    assert re.fullmatch(r", about [\d,]+ min", evaluated._about(rows, 10**7))
+    assert re.fullmatch(r", about [\d,]+ min", evaluated._about(rows[:64], 10**12))
+    assert evaluated._about(rows[:64], 64) == ""
+    assert evaluated._about(rows[:9], 10**12) == ""

@@ -131,17 +131,18 @@ def _evaluate(
 ) -> Labelled:
     rows, labels = torch.from_numpy(given.rows), torch.from_numpy(given.labels)
     others = None if strangers is None else torch.from_numpy(strangers.rows)
+    more = 0 if others is None else len(others)
     ours = [name for name in request.protocols if name in LABELLED]
     found = Labelled(joined("test", {}))
     if ours:
-        tell(f"{' and '.join(ours)}, all pairs of {len(rows):,} rows{_about(rows)}")
+        tell(f"{' and '.join(ours)}, all pairs of {len(rows):,} rows{_about(rows, len(rows) + more)}")
         found = labelled(
             rows, labels, protocols=ours, distractors=others, replicates=request.bootstrap, seed=request.seed
         )
     parts: dict[str, Evaluation] = {}
     for name in request.protocols:
         if name not in LABELLED:
-            tell(f"{name}, {len(rows):,} rows")
+            tell(f"{name}, {len(rows):,} rows{_about(rows, more)}")
             parts[name] = listed(name, request, given, others)
     evaluation = found.evaluation | joined("test", parts)
     intervals, without = identity_intervals(evaluation)
@@ -151,13 +152,13 @@ def _evaluate(
     return Labelled(evaluation, found.hardest, intervals, without)
 
 
-def _about(rows: torch.Tensor) -> str:
-    """How long all pairs take, where that is minutes: about as long as the product of all rows in float32."""
+def _about(rows: torch.Tensor, others: int) -> str:
+    """How long scores with so many others take, where that is minutes: about as long as float32 products."""
     sample = rows[:_SAMPLE].float()
     started = time.perf_counter()
     for _ in range(_TIMED):
         sample @ sample.T
-    seconds = (time.perf_counter() - started) / _TIMED * (len(rows) / len(sample)) ** 2
+    seconds = (time.perf_counter() - started) / _TIMED * len(rows) * others / len(sample) ** 2
     return f", about {seconds / 60:,.0f} min" if len(sample) == _SAMPLE and seconds > 90 else ""
 
 

@@ -14,6 +14,7 @@ from lossbench import __version__
 from lossbench.records import Record
 from lossbench.report.export import runs_csv, table_csv
 from lossbench.report.groups import group_records
+from lossbench.report.kinds import kind
 from lossbench.report.names import format_value, is_rate, pretty_name
 from lossbench.report.summary import run_summary, sweep_summary
 from lossbench.report.table import choose_metrics, markdown_table, rich_table, table_cells
@@ -39,11 +40,21 @@ def shown(renderable: object, width: int = 200) -> str:
         ("test/nll", "NLL"),
         ("val/auc", "val AUC"),
         ("test/macro/eer", "macro EER"),
+        ("test/trials/realised_far_1e_4_mean", "trials FAR realised for TAR@FAR=1e-4, mean"),
         ("test/mean_norm", "mean norm"),
     ],
 )
 def test_metrics_are_printed_as_people_print_them(metric: str, name: str) -> None:
     assert pretty_name(metric) == name
+
+
+def test_every_metric_of_a_committed_run_has_its_kind() -> None:
+    results = Path(__file__).parents[2] / "results"
+    tables = [path.read_text(encoding="utf-8") for path in results.glob("*/runs.csv")]
+    names = {name for table in tables for name in table.splitlines()[0].split(",")}
+    metrics = {name for name in names if name.startswith(("test/", "val/"))}
+    assert len(metrics) > 100
+    assert [name for name in sorted(metrics) if kind(name) is None] == []
 
 
 def test_rates_are_percent_and_likelihoods_are_not() -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 
 from lossbench.report.groups import Group
+from lossbench.report.kinds import kind
 
 BEST, UNRESOLVED = "best", "unresolved"
-
-_HIGHER = re.compile(r"(accuracy(_top\d+)?|pair_accuracy|auc|cmc_\d+|(tar_far|dir_far|tpir_fpir)_\w+)$")
-_LOWER = re.compile(r"(eer|nll|nll_scaled|ece|ece_scaled)$")
 
 
 def direction(metric: str) -> int:
     """1 where higher is better, -1 where lower is, 0 where neither (a threshold, a standard error)."""
-    word = metric.rsplit("/", 1)[-1]
-    return 1 if _HIGHER.match(word) else -1 if _LOWER.match(word) else 0
+    known = kind(metric)
+    return known.better if known else 0
 
 
 def best_marks(groups: Sequence[Group], metric: str) -> list[str]:

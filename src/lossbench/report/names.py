@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
+
+from lossbench.report.kinds import kind
 
 MISSING = "–"  # noqa: RUF001 the dash people read as "no value"
 
 DEFAULT_METRICS = ("test/accuracy", "test/tar_far_1e_2", "test/tar_far_1e_3", "test/eer", "test/cmc_1")
-
-_EXACT = {
-    "accuracy": "accuracy",
-    "accuracy_rare": "accuracy, rare classes",
-    "pair_accuracy": "pair accuracy",
-    "pair_accuracy_standard_error": "pair accuracy, standard error",
-    "nll": "NLL",
-    "nll_scaled": "NLL, scaled",
-    "ece_scaled": "ECE, scaled",
-    "ece": "ECE",
-    "eer": "EER",
-    "auc": "AUC",
-}
-_PATTERNS = (
-    (r"tar_far_(\d+)_(\d+)e_(\d+)", r"TAR@FAR=\1.\2e-\3"),
-    (r"dir_far_(\d+)_(\d+)e_(\d+)", r"DIR@FAR=\1.\2e-\3"),
-    (r"tar_far_(\d+)e_(\d+)", r"TAR@FAR=\1e-\2"),
-    (r"dir_far_(\d+)e_(\d+)", r"DIR@FAR=\1e-\2"),
-    (r"tpir_fpir_(\d+)e_(\d+)", r"TPIR@FPIR=\1e-\2"),
-    (r"cmc_(\d+)_distractors_(\d+)", r"rank-\1 of \2 distractors"),
-    (r"cmc_(\d+)", r"rank-\1"),
-    (r"accuracy_top(\d+)", r"top-\1 accuracy"),
-)
-_ENDINGS = {"_mean_minus_std": ", mean - std", "_mean": ", mean", "_std": ", std", "_max": ", highest"}
-_RATE = re.compile(r"(tar_far|dir_far|tpir_fpir|realised|cmc|accuracy|pair_accuracy|eer|ece|auc)(_.*)?$")
 
 
 def pretty_name(metric: str) -> str:
@@ -45,12 +21,14 @@ def pretty_name(metric: str) -> str:
     """
     *groups, word = metric.split("/")
     prefix = " ".join(group for group in groups if group != "test")
-    return f"{prefix} {_pretty_word(word)}".lstrip()
+    known = kind(metric)
+    return f"{prefix} {known.printed if known else word.replace('_', ' ')}".lstrip()
 
 
 def is_rate(metric: str) -> bool:
     """Whether the metric is a fraction in [0, 1], printed in percent."""
-    return _RATE.match(metric.rsplit("/", 1)[-1]) is not None
+    known = kind(metric)
+    return known is not None and known.rate
 
 
 def format_value(metric: str, value: float | None, *, percent_sign: bool = False) -> str:
@@ -83,15 +61,3 @@ def format_p(p: float) -> str:
     ('0.031', '< 1e-4')
     """
     return f"{p:.2g}" if p >= 1e-4 else "< 1e-4"
-
-
-def _pretty_word(word: str) -> str:
-    for ending, told in _ENDINGS.items():
-        if word.endswith(ending) and word not in _EXACT:
-            return _pretty_word(word.removesuffix(ending)) + told
-    if word in _EXACT:
-        return _EXACT[word]
-    for pattern, name in _PATTERNS:
-        if match := re.fullmatch(pattern, word):
-            return match.expand(name)
-    return word.replace("_", " ")

@@ -14,26 +14,19 @@ from rich.text import Text
 
 from lossbench.records import Record
 from lossbench.report.groups import curve_labels, group_records
+from lossbench.report.kinds import CLOSED_SET, IDENTIFICATION, VERIFICATION, kind
 from lossbench.report.names import MISSING, format_setting, format_value, pretty_name
 from lossbench.report.table import choose_metrics, rich_table
 
 # metric or cost, value, interval, details.
 Cells = tuple[str, str, str, str]
 
-# heading, the protocols whose facts may stand in the details, how their metrics begin.
-_SECTIONS = (
-    ("closed-set", ("classification",), ("accuracy", "nll", "ece")),
-    (
-        "verification",
-        ("verification", "lfw", "blufr", "megaface", "ijb_verification"),
-        ("pair_accuracy", "tar_far", "realised_far", "eer", "auc"),
-    ),
-    (
-        "identification",
-        ("identification", "ijb_identification"),
-        ("cmc", "dir_far", "realised_dir", "tpir_fpir"),
-    ),
-)
+# The protocols whose facts may stand in the details of a task.
+_FACTS_OF = {
+    CLOSED_SET: ("classification",),
+    VERIFICATION: ("verification", "lfw", "blufr", "megaface", "ijb_verification"),
+    IDENTIFICATION: ("identification", "ijb_identification"),
+}
 
 # Told in result.json; beside a number they only take up the line.
 _WORDS = {"achieved_far": "FAR"}
@@ -95,14 +88,15 @@ def show(summary: RenderableType) -> None:
 
 def _sections(record: Record) -> list[tuple[str, str, list[Cells]]]:
     """Test metrics under the task they answer, each with its own facts; then the rest, then the cost."""
-    left = [name for name in record.metrics if name.startswith("test/")]
+    tasks: dict[str, list[str]] = {task: [] for task in (*_FACTS_OF, "other")}
+    for name in record.metrics:
+        if name.startswith("test/"):
+            known = kind(name)
+            tasks[known.task if known else "other"].append(name)
     sections = []
-    for heading, protocols, words in _SECTIONS:
-        if members := [name for name in left if name.rsplit("/", 1)[-1].startswith(words)]:
-            told = (_facts(record.details.get(f"test/{protocol}")) for protocol in protocols)
-            sections.append((heading, ", ".join(filter(None, told)), _metric_rows(record, members)))
-            left = [name for name in left if name not in members]
-    sections.append(("other", "", _metric_rows(record, left)))
+    for task, names in tasks.items():
+        told = (_facts(record.details.get(f"test/{protocol}")) for protocol in _FACTS_OF.get(task, ()))
+        sections.append((task, ", ".join(filter(None, told)), _metric_rows(record, names)))
     sections.append(("training", "", _training_cells(record)))
     sections.append(("cost", "", [_cost_cells(name, value) for name, value in record.cost.items()]))
     return [section for section in sections if section[-1]]

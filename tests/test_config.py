@@ -117,6 +117,14 @@ def test_a_constant_tells_cross_entropy_from_temperature_and_foreign_parts_keep_
     assert part_name("loss", {"_target_": "mine.losses.sharp_loss"}) == "sharp_loss"
 
 
+def test_a_data_set_is_named_by_its_source_however_it_is_augmented():
+    for name in ("glyphs", "cifar10"):
+        dataset = resolved(f"dataset={name}", "dataset.augment=null")[0]["dataset"]
+        assert dataset["augment"] is None
+        assert part_name("dataset", dataset) == name
+    assert part_name("dataset", {"source": {"_target_": "mine.Faces"}, "augment": None}) == "Faces"
+
+
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [

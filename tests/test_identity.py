@@ -76,6 +76,10 @@ def test_other_data_is_another_run():
 def test_the_same_data_in_another_place_is_the_same_run():
     here, there = (identity("dataset=folder", f"dataset.path={path}") for path in ("/a/faces", "/b/faces"))
     assert here == there
+    here, there = (
+        identity("dataset=glyphs_cjk", f"dataset.fonts={path}") for path in ("/a/fonts", "/b/fonts")
+    )
+    assert here == there
     own = ("dataset.source._target_=mypackage.Faces", "+dataset.source.path=/a")
     assert identity(*own) != identity(*own[:1], "+dataset.source.path=/b")
 

@@ -152,13 +152,18 @@ def part_name(group: str, part: Mapping[str, Any]) -> str:
     Resolved parts decide, not the option that was typed: ``head=amsoftmax loss=ce`` and
     ``loss=amsoftmax`` are one and the same run and must carry one name.
     """
-    given = dict(flatten(part))
+    given = _naming(group, part)
     matches = [(len(fixed), name) for name, body, fixed in _yaml_parts(group) if _agrees(given, body, fixed)]
     if matches:
         name = max(matches, key=lambda match: (match[0], match[1]))[1]
         # Of a family of losses, the one it is.
         return f"{name} {part['name']}" if "name" in part else name
-    return str(part.get("_target_", group)).rpartition(".")[2]
+    return str(part.get("_target_", given.get("source._target_", group))).rpartition(".")[2]
+
+
+def _naming(group: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted entries that a part is named by: of a data set those of its source, however it is augmented."""
+    return {key: value for key, value in flatten(part) if group != "dataset" or key.startswith("source.")}
 
 
 def _agrees(given: dict[str, Any], body: dict[str, Any], fixed: dict[str, Any]) -> bool:
@@ -180,7 +185,7 @@ def _yaml_parts(group: str) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     parts = []
     for path in sorted((conf_dir() / group).glob("*.yaml")):
         body = _read_yaml(path)
-        flat = dict(flatten(body.get(group, body)))
+        flat = _naming(group, body.get(group, body))
         kind = {key: value for key, value in flat.items() if not _tunable(group, key, value)}
         if any(key.endswith("_target_") for key in flat):
             parts.append((path.stem, flat, kind))

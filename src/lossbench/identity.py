@@ -37,7 +37,7 @@ def run_id(config: Mapping[str, Any], fingerprint: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_PLACES = {"CsvList": {"root"}, "Embeddings": {"labels", "split"}}
+_PLACES = {"CsvList": {"root"}, "Embeddings": {"labels", "split"}, "CJKGlyphs": {"fonts"}}
 """Options that say where files lie, beside ``path``, of sources that know them by their contents."""
 
 

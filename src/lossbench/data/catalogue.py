@@ -14,11 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lossbench.config import conf_dir, flatten
 from lossbench.datasets.cache import cache_folder
-from lossbench.datasets.cifar import Cifar
-from lossbench.datasets.idx_images import IdxImages
 from lossbench.datasets.known import KnownSet
-from lossbench.datasets.lfw import Lfw
-from lossbench.datasets.omniglot import Omniglot
 
 # Name of a prepared folder or of a file of drawn arrays: who it is, and 16 digits of its key.
 _STORED = re.compile(r"(.+)-[0-9a-f]{16}(\.npz)?")
@@ -68,25 +64,6 @@ def unset(config: DictConfig) -> str | None:
     return next((key for key, value in written if value == "???"), None)
 
 
-def places(source: KnownSet) -> list[Path | None]:
-    """Where the files of a known set lie; None for each that is still to be downloaded.
-
-    Raises:
-        ValueError: in one line, if they are not there and cannot be downloaded.
-    """
-    match source:
-        case Cifar():
-            return [source.place()]
-        case IdxImages():
-            return [source._place(name) for name in source.facts.remotes]
-        case Omniglot():
-            found = (source._place(name.removesuffix(".zip")) for name in source.facts.remotes)
-            return list(dict.fromkeys(found))
-        case Lfw():
-            return [source._place(), source._pairs()]
-    raise TypeError(f"{type(source).__name__}: nobody knows where its files lie")
-
-
 def _entry(path: Path) -> Entry:
     body: Any = OmegaConf.load(path)
     config = OmegaConf.create({"dataset": body.get("dataset", body)})
@@ -110,7 +87,7 @@ def _known(entry: Entry, source: KnownSet) -> Entry:
     facts = source.facts
     entry = entry._replace(licence=facts.licence, homepage=facts.homepage, names=entry.names | {facts.name})
     try:
-        found = places(source)
+        found = source.places()
     except ValueError:
         return entry._replace(files=f"not here: put them into {facts.folders()[0]}")
     if None in found:

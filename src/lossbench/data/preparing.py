@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lossbench.config import CAUTIONS, conf_dir
-from lossbench.data.catalogue import megabytes, places, size_of, unset
+from lossbench.data.catalogue import megabytes, size_of, unset
 from lossbench.datasets.cache import cache_folder
 from lossbench.datasets.cautions import with_cautions
 from lossbench.datasets.dataset import CLOSED, OPEN, Dataset, Source
@@ -68,7 +68,7 @@ def _made(config: Mapping[str, Any]) -> Source:
 
 def _origin(source: Source) -> Iterator[tuple[str, str]]:
     if isinstance(source, KnownSet):
-        yield "from", ", ".join(str(path) for path in places(source) if path is not None)
+        yield "from", ", ".join(str(path) for path in source.places() if path is not None)
         facts = source.facts
         yield from (("licence", facts.licence), ("homepage", facts.homepage), ("cite", facts.citation))
     elif path := getattr(source, "path", None):

@@ -50,6 +50,9 @@ class Cifar(KnownSet):
     def collect(self) -> Collection:
         return prepared(self.name, self.key(), self.plan).collection()
 
+    def places(self) -> list[Path | None]:
+        return [self.place()]
+
     def place(self) -> Path | None:
         """Where the set lies; None where it is still to be downloaded."""
         return self.find(self.archive, self.folder, *self.others)

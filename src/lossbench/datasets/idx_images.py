@@ -37,6 +37,9 @@ class IdxImages(KnownSet):
     def collect(self) -> Collection:
         return prepared(self.name, self.key(), self.plan).collection()
 
+    def places(self) -> list[Path | None]:
+        return [self._place(name) for name in self.facts.remotes]
+
     def _place(self, name: str) -> Path | None:
         """Where a file lies; None where it is still to be downloaded."""
         if self.path is not None and Path(self.path).expanduser().is_file():

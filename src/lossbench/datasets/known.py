@@ -38,6 +38,14 @@ class KnownSet(ABC):
         """What decides the rows: keys of the files, options, the number of the format. Downloads nothing."""
 
     @abstractmethod
+    def places(self) -> list[Path | None]:
+        """Where the files lie; None for each that is still to be downloaded.
+
+        Raises:
+            ValueError: in one line, if they are not there and cannot be downloaded.
+        """
+
+    @abstractmethod
     def collect(self) -> Collection:
         """All rows, from the cache if it has them; files that are not there are downloaded."""
 

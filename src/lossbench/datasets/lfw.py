@@ -63,6 +63,9 @@ class Lfw(KnownSet):
         faces, pairs = self._faces().fingerprint(), file_key(self._pairs())
         return {"format": FORMAT, "faces": faces, "pairs": pairs, "folds": self.folds}
 
+    def places(self) -> list[Path | None]:
+        return [self._place(), self._pairs()]
+
     def load(self) -> Dataset:
         """With the pairs of the folds tested on."""
         collection = self.collect()

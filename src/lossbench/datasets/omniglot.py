@@ -89,6 +89,9 @@ class Omniglot(KnownSet):
     def collect(self) -> Collection:
         return prepared(self.name, self.key(), self.plan).collection()
 
+    def places(self) -> list[Path | None]:
+        return list(dict.fromkeys(self._place(half) for half in _HALVES))
+
     def _place(self, half: str) -> Path | None:
         return self.find(_TOGETHER, f"{half}.zip", half)
 

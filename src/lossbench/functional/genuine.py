@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -47,15 +46,6 @@ class GenuinePairs:
         self.score, self.identity = (torch.cat(parts) for parts in zip(*found, strict=True))
         self.hardest = worst.pairs()
         self.impostors = (len(label) ** 2 - int(images.square().sum())) // 2
-
-    def macro(self, threshold: float) -> float:
-        """Return the mean over identities of the share of their own genuine pairs scoring >= threshold."""
-        pairs = self.identity.bincount()
-        accepted = self.identity[self.score.double() >= threshold].bincount(minlength=len(pairs))
-        several = pairs > 0
-        shares = (accepted[several].double() / pairs[several]).tolist()
-        # An exactly rounded sum does not depend on the order of the identities.
-        return math.fsum(shares) / len(shares) if shares else math.nan
 
 
 def _tiles(ends: Sequence[int]) -> list[tuple[slice, slice]]:

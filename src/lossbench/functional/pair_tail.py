@@ -87,7 +87,7 @@ def pair_tail(
                 if i != own:
                     own, left = i, unit.take(grid.rows[i])
                 tile = cosine(left, left if j == i else unit.take(grid.rows[j]))
-                highest.add(tile, owners[i], owners[j], grid.wanted(i, j, genuine=False) if mixed else None)
+                highest.add(tile, owners[i], owners[j], grid.impostors(i, j) if mixed else None)
 
         highest = scan(Highest(needed, label.device, least=_least(unit, label, needed / max(impostors, 1))))
         if highest.kept < needed:  # the rows drawn were not like the others

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from lossbench.functional.cosine import CosineBlock, UnitRows, check_rows
+from lossbench.functional.genuine import GenuinePairs
 from lossbench.functional.hardest import Hardest
 from lossbench.functional.roc import RocCounts, RocCurve
 from lossbench.functional.threads import in_threads, own_threads
@@ -21,10 +21,10 @@ def pair_roc(embedding: Tensor, label: Tensor, *, block: int = 1024) -> RocCurve
     label: (n,) integers >= 0; equal labels make a genuine pair.
     block: rows and columns of one tile. It changes memory and time, never a count: see ``cosine``.
 
-    Two passes: the genuine scores, near the diagonal once rows are sorted by label, are kept and sorted;
-    then every impostor score is counted against them and dropped. Extra memory is some tiles (about 30 MB),
-    plus up to 60 bytes per genuine pair, and never depends on the number of impostor pairs. Where only some
-    numbers of the curve are wanted, ``pair_verification`` gives them in a tenth of the time.
+    Two passes: the genuine scores are kept and sorted; then every impostor score is counted against them and
+    dropped. Extra memory is some tiles (about 30 MB), plus up to 60 bytes per genuine pair, and never depends
+    on the number of impostor pairs. Where only some numbers of the curve are wanted, ``pair_verification``
+    gives them in a tenth of the time.
     Raises ValueError for wrong shapes, rows with NaN or infinity, negative labels, or block < 1.
 
     >>> curve = pair_roc(torch.eye(3)[[0, 0, 1]], torch.tensor([5, 5, 8]))
@@ -34,9 +34,8 @@ def pair_roc(embedding: Tensor, label: Tensor, *, block: int = 1024) -> RocCurve
     check_range("block", block, low=1)
     embedding, label = check_pairs(embedding, label)
     unit, grid = UnitRows(embedding), PairGrid(label, block)
-    scores = [tile[grid.wanted(i, j, genuine=True)] for i, j, tile in grid.mixed(unit)]
-    counts = RocCounts(torch.cat([embedding.new_zeros(0, dtype=torch.float32), *scores]))
     with own_threads():
+        counts = RocCounts(GenuinePairs(unit, label, 0).score)
         count_impostors(unit, grid, counts)
     return counts.curve()
 
@@ -73,19 +72,10 @@ class PairGrid:
             for j in range(i, len(self.rows)):
                 yield i, j, j < self.reach[i]
 
-    def wanted(self, i: int, j: int, *, genuine: bool) -> Tensor:
-        """Which entries of a tile are pairs of one kind, bool; each pair is in one tile once."""
-        same = self.labels[i].unsqueeze(1) == self.labels[j].unsqueeze(0)
-        wanted = same if genuine else same.logical_not_()
+    def impostors(self, i: int, j: int) -> Tensor:
+        """Which entries of a tile are impostor pairs, bool; each pair is in one tile once."""
+        wanted = self.labels[i].unsqueeze(1) != self.labels[j].unsqueeze(0)
         return wanted.triu(1) if i == j else wanted
-
-    def mixed(self, unit: UnitRows) -> Iterator[tuple[int, int, Tensor]]:
-        """Yield the tiles that hold all genuine pairs, with their scores; the next one overwrites them."""
-        cosine = CosineBlock(self.block, self.label.device)
-        for i, rows in enumerate(self.rows):
-            left = unit.take(rows)
-            for j in range(i, self.reach[i]):
-                yield i, j, cosine(left, left if j == i else unit.take(self.rows[j]))
 
 
 def count_impostors(
@@ -100,7 +90,7 @@ def count_impostors(
             if i != own:
                 own, left = i, unit.take(grid.rows[i])
             tile = cosine(left, left if j == i else unit.take(grid.rows[j]))
-            wanted = grid.wanted(i, j, genuine=False) if mixed else None
+            wanted = grid.impostors(i, j) if mixed else None
             counts.add(tile.flatten() if wanted is None else tile[wanted])
             if hardest is not None:
                 hardest.add(tile, grid.rows[i], grid.rows[j], wanted)

@@ -19,6 +19,7 @@ from lossbench.functional.pairs import check_pairs
 from lossbench.functional.roc import undefined
 from lossbench.functional.roc_summary import FARS, RocPoints, TarAtFar
 from lossbench.functional.threads import own_threads
+from lossbench.functional.thresholds import accepted_shares
 from lossbench.validate import check_range
 
 _EXACT_ROWS = 3000
@@ -125,6 +126,6 @@ def _point(far: float, rate: TarAtFar, genuine: GenuinePairs) -> VerificationPoi
     defined = rate.reason is None
     # Shares of whole numbers: multiplied out, they round back to the counts.
     accepted = (rate.tar * len(genuine.score), rate.achieved_far * rate.impostors) if defined else (0, 0)
-    macro = genuine.macro(rate.threshold) if defined else math.nan
+    macro = accepted_shares(genuine.score, genuine.identity, rate.threshold)[1] if defined else math.nan
     counts = (round(accepted[0]), round(accepted[1]))
     return VerificationPoint(far, rate.tar, macro, rate.achieved_far, rate.threshold, *counts, rate.reason)

@@ -101,6 +101,8 @@ def _chance(parts: Sequence[_Part], distance: float) -> float:
 
 def _half_width(parts: Sequence[_Part], chance: float) -> float:
     """Return the distance beyond which there is so much chance."""
+    if len(parts) == 1:
+        return -parts[0].error * float(stdtrit(parts[0].freedom, chance / 2))
     from scipy.optimize import brentq  # a third of a second, and only comparisons need it
 
     highest = -sum(part.error * float(stdtrit(part.freedom, chance / 4)) for part in parts)

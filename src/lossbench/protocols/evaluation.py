@@ -43,6 +43,18 @@ class Evaluation:
         curves, replicates = self.curves | other.curves, self.replicates | other.replicates
         return Evaluation(self.metrics | other.metrics, details, curves, replicates)
 
+    def under(self, name: str) -> Evaluation:
+        """The same with ``name/`` before every metric, wherever it is named."""
+
+        def named(values: Mapping[str, Any]) -> dict[str, Any]:
+            return {f"{name}/{key}": value for key, value in values.items()}
+
+        details = {
+            f"{name}/{key}" if key in self.metrics else key: told for key, told in self.details.items()
+        }
+        details |= {kind: named(self.details[kind]) for kind in _REASONS if kind in self.details}
+        return Evaluation(named(self.metrics), details, self.curves, named(self.replicates))
+
 
 def joined(role: str, parts: Mapping[str, Evaluation]) -> Evaluation:
     """One evaluation of several protocols on a split, metrics named ``role/metric``.
@@ -53,17 +65,16 @@ def joined(role: str, parts: Mapping[str, Evaluation]) -> Evaluation:
     details: dict[str, Any] = {"undefined": {}, **_cautions(parts.values())}
     curves: dict[str, np.ndarray] = {}
     replicates: dict[str, np.ndarray] = {}
-    for name, part in parts.items():
-        metrics |= {f"{role}/{key}": value for key, value in part.metrics.items()}
+    for name, part in ((name, part.under(role)) for name, part in parts.items()):
+        metrics |= part.metrics
         for kind in _REASONS:
             if told := part.details.get(kind):
-                reasons = {f"{role}/{key}": why for key, why in told.items()}
-                details[kind] = details.get(kind, {}) | reasons
+                details[kind] = details.get(kind, {}) | told
         facts = {key: value for key, value in part.details.items() if key not in (*_REASONS, "cautions")}
-        details |= {f"{role}/{key}": facts.pop(key) for key in part.metrics if key in facts}
+        details |= {key: facts.pop(key) for key in part.metrics if key in facts}
         details[f"{role}/{name}"] = facts
         curves |= part.curves
-        replicates |= {f"{role}/{key}": values for key, values in part.replicates.items()}
+        replicates |= part.replicates
     return Evaluation(metrics, details, curves, replicates)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -55,10 +56,6 @@ def _where_drawn(evaluate: Callable[[], Evaluation], metric: str) -> Evaluation:
 
 
 def _under(name: str, found: Evaluation) -> Evaluation:
-    """The same with ``name/`` before every metric."""
-    metrics = {f"{name}/{key}": value for key, value in found.metrics.items()}
-    undefined = {f"{name}/{key}": why for key, why in found.details["undefined"].items()}
-    facts = {f"{name}/{key}" if key in found.metrics else key: value for key, value in found.details.items()}
+    """The same with ``name/`` before every metric; of the curves only those of the ladder."""
     curves = {key: values for key, values in found.curves.items() if key.startswith("ladder_")}
-    replicates = {f"{name}/{key}": values for key, values in found.replicates.items()}
-    return Evaluation(metrics, {**facts, "undefined": undefined}, curves, replicates)
+    return replace(found.under(name), curves=curves)

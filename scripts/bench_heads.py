@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import shlex
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -29,9 +27,10 @@ os.environ["THP_MEM_ALLOC_ENABLE"] = "1"
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
+from measured import CPU, extra_memory, turns
 from torch import Tensor, nn
 
-from lossbench.environment import environment, peak_memory_mb, reset_peak_memory
+from lossbench.environment import environment
 from lossbench.heads.kernel import cosine_cross_entropy, cosine_scores
 from lossbench.margins import additive_angle, additive_cosine, multiplicative_angle
 
@@ -40,7 +39,6 @@ try:
 except ModuleNotFoundError:
     pml = None
 
-CPU = torch.device("cpu")
 # (n, d, c) and how often.
 TURNS = (((512, 512, 10_000), 30), ((256, 512, 100_000), 12))
 # Most time and memory beside the plain layer.
@@ -114,30 +112,12 @@ def make_sides(head: Head, n: int, d: int, c: int) -> dict[str, Step]:
     return {name: partial(step, loss) for name, loss in sides.items()}
 
 
-def seconds(sides: dict[str, Step], turns: int) -> dict[str, list[float]]:
-    """Seconds of each side in each turn, in an order drawn anew; the first turn is left out."""
-    taken: dict[str, list[float]] = {name: [] for name in sides}
-    order, shuffle = list(sides), random.Random(0).shuffle
-    for turn in range(turns + 1):
-        shuffle(order)
-        for name in order:
-            started = time.perf_counter()
-            sides[name]()
-            if turn:
-                taken[name].append(time.perf_counter() - started)
-    return taken
-
-
 def peak(head: str, size: tuple[int, int, int], side: str, threads: int) -> float:
     """Megabytes that two steps need above inputs and weights; called in a process of its own."""
     torch.set_num_threads(threads)
     make_sides(HEADS[head], 2, 2, 2)[side]()
     step = make_sides(HEADS[head], *size)[side]
-    before = float(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
-    reset_peak_memory()
-    step()
-    step()
-    return peak_memory_mb(CPU) - before
+    return extra_memory(lambda: (step(), step()))
 
 
 @dataclass(frozen=True)
@@ -150,8 +130,8 @@ class Row:
     met: bool | None = None
 
 
-def rows_of(name: str, size: tuple[int, int, int], turns: int) -> Iterator[Row]:
-    taken = seconds(make_sides(HEADS[name], *size), turns)
+def rows_of(name: str, size: tuple[int, int, int], rounds: int) -> Iterator[Row]:
+    taken = turns(make_sides(HEADS[name], *size), rounds)
     plain = next(iter(taken))
     memory = {}
     for side in taken:
@@ -201,9 +181,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     load, rows = os.getloadavg(), []
-    for size, turns in TURNS[:1] if options.quick else TURNS:
+    for size, rounds in TURNS[:1] if options.quick else TURNS:
         for name in HEADS:
-            for row in rows_of(name, size, 5 if options.quick else turns):
+            for row in rows_of(name, size, 5 if options.quick else rounds):
                 rows.append(row)
                 missed = "MISSED" * (row.met is False)
                 words = (str(row.size), row.head, row.side, *row.cells, row.required, missed)

@@ -8,7 +8,6 @@ download. `--out FILE` writes the table as Markdown.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from typing import Any
 import hydra
 import numpy as np
 import torch
-from measured import CPU, Row, run
+from measured import CPU, Row, extra_memory, run, turns
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -34,7 +33,6 @@ from lossbench import build
 from lossbench.augment import Augment
 from lossbench.config import conf_dir
 from lossbench.datasets import Dataset, Split
-from lossbench.environment import peak_memory_mb, reset_peak_memory
 from lossbench.functional import pair_roc
 from lossbench.lightning.datamodule import Batches, DeviceData, InMemory, centre, to_float
 from lossbench.lightning.fit import fit
@@ -309,21 +307,10 @@ def verification_cost(identities: int, rounds: int) -> tuple[float, float, float
     centres = torch.randn(identities, 512, generator=generator)
     embedding = centres[label] + 2 * torch.randn(10_000, 512, generator=generator)
     pair_roc(embedding[:2000], label[:2000])
-    tile = torch.empty(1024, 1024)
-    products(embedding, tile)
-    before = float(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
-    reset_peak_memory()
-    pair_roc(embedding, label)
-    extra = peak_memory_mb(CPU) - before
-    seconds = []
-    for _ in range(rounds):
-        times = [time.perf_counter()]
-        for function in (partial(pair_roc, embedding, label), partial(products, embedding, tile)):
-            function()
-            times.append(time.perf_counter())
-        seconds.append((times[1] - times[0], times[2] - times[1]))
-    ours, other = (median(each) for each in zip(*seconds, strict=True))
-    return extra, ours, other
+    ours, tile = partial(pair_roc, embedding, label), torch.empty(1024, 1024)
+    extra = extra_memory(ours)
+    taken = turns({"ours": ours, "products": partial(products, embedding, tile)}, rounds)
+    return extra, median(taken["ours"]), median(taken["products"])
 
 
 def products(embedding: Tensor, tile: Tensor) -> None:

@@ -14,7 +14,9 @@ from omegaconf import OmegaConf
 
 from lossbench.build import make
 from lossbench.check import check
-from lossbench.config import CAUTIONS, ConfigError, conf_dir, knob_owners, knobs, part_name, part_options
+from lossbench.config import CAUTIONS, ConfigError, conf_dir, knobs
+from lossbench.mistakes import knob_owners, part_options
+from lossbench.naming import part_name
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 OPTIONS = [

@@ -26,7 +26,7 @@ LAYERS = [
         "feasibility",
         "intervals",
     },
-    {"readers", "embeddings", "evaluated_folder"},
+    {"readers", "embeddings", "evaluated_folder", "contradictions", "naming"},
     {
         "heads",
         "regularizers",

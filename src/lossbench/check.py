@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lossbench.build import PRECISIONS, make, make_objective, needs_teacher, pick_device, reason
-from lossbench.config import ConfigError, contradictions, flatten
+from lossbench.config import ConfigError, flatten
+from lossbench.contradictions import contradictions
 from lossbench.datasets.cautions import RANGES as CAUTIONS
 from lossbench.heads import EmbeddingHead
 from lossbench.heads.scheduled import Paced

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lossbench.config import PARTS, knobs, part_name
+from lossbench.config import PARTS, knobs
+from lossbench.naming import part_name
 
 _OURS = ("lossbench", "torch")
 

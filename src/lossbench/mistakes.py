@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from lossbench.config import knob_owners, part_options, part_owners
+from lossbench.config import SETTINGS, conf_dir, flatten, read_yaml
 
 _HYDRA_FLAGS = (
     "--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun",
@@ -100,3 +100,39 @@ def _unknown_key(key: str) -> str:
 def _among(word: str, options: Sequence[str]) -> str:
     close = get_close_matches(word, options, n=1)
     return f"did you mean {close[0]}?" if close else f"there are {', '.join(options) or 'none'}"
+
+
+def knob_owners() -> dict[str, list[str]]:
+    """Top-level names that can be set, each with the options (``head=amsoftmax``) that bring it."""
+    owners: dict[str, list[str]] = {name: ["any run"] for name in (*SETTINGS, "samples_per_class")}
+    presets = []
+    for path in sorted(conf_dir().glob("*/*.yaml")):
+        body = read_yaml(path)
+        named = path.parent.name in ("experiment", "sweep")  # these set knobs and bring none
+        if named or not path.read_text().startswith("# @package _global_"):
+            continue
+        option = f"{path.parent.name}={path.stem}"
+        if isinstance(body.get("preset"), dict):
+            presets += [(option, f"{group}={name}") for group, name in body["preset"].items()]
+        for key in (key for key, value in body.items() if value is None or isinstance(value, int | float)):
+            owners.setdefault(key, []).append(option)
+    for name, options in owners.items():
+        of_presets = [preset for preset, part in presets if part in options]
+        owners[name] = list(dict.fromkeys([*options, *of_presets]))
+    return owners
+
+
+def part_options(group: str) -> list[str]:
+    """Dotted names of the options that the yaml files of conf/<group>/ have."""
+    bodies = [read_yaml(path) for path in sorted((conf_dir() / group).glob("*.yaml"))]
+    bodies.append({group: read_yaml(conf_dir() / "config.yaml").get(group, {})})
+    keys = {key for body in bodies for key, _ in flatten(body.get(group, body)) if "_target_" not in key}
+    return sorted(f"{group}.{key}" for key in keys if key.split(".")[-1] not in ("_partial_", "defaults"))
+
+
+def part_owners(key: str) -> list[str]:
+    """The options (``backbone=convnet``) whose yaml has a dotted name such as ``backbone.dim``."""
+    group = key.partition(".")[0]
+    bodies = {path.stem: read_yaml(path) for path in sorted((conf_dir() / group).glob("*.yaml"))}
+    own = key.removeprefix(f"{group}.")
+    return [f"{group}={name}" for name, body in bodies.items() if own in dict(flatten(body.get(group, body)))]

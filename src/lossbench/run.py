@@ -13,7 +13,8 @@ from filelock import FileLock, Timeout
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from lossbench.config import ConfigError, contradictions
+from lossbench.config import ConfigError
+from lossbench.contradictions import contradictions
 from lossbench.identity import run_folder, run_id, run_names
 from lossbench.records import Record, RecordError, read_record
 from lossbench.report.export import read_runs, run_numbers

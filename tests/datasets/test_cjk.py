@@ -12,12 +12,13 @@ from fontTools.ttLib import TTCollection, TTFont
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from lossbench.config import conf_dir, part_name
+from lossbench.config import conf_dir
 from lossbench.datasets import Dataset, cjk, cjk_fonts
 from lossbench.datasets.cjk import CJKGlyphs
 from lossbench.datasets.cjk_fonts import cjk_faces, is_cjk
 from lossbench.datasets.drawing import draw_characters, faces_of
 from lossbench.datasets.fonts import Face, font_files
+from lossbench.naming import part_name
 
 LETTERS = ((ord("A"), ord("Z")), (ord("a"), ord("z")))
 OPTIONS = {

@@ -11,8 +11,9 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from lossbench.config import conf_dir, part_name
+from lossbench.config import conf_dir
 from lossbench.datasets import Dataset, Glyphs, glyphs
+from lossbench.naming import part_name
 from tests.datasets.conftest import DEFAULTS
 
 

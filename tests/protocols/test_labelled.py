@@ -141,6 +141,7 @@ def test_rates_that_need_more_scores_than_are_kept_are_resampled_on_a_sample(mon
     whole = labelled(embedding, label, replicates=200, protocols=["verification"])
     monkeypatch.setattr(resampled, "LONGEST_TAIL", 8000)
     monkeypatch.setattr(resampled, "MOST_WEIGHED", 1000)
+    monkeypatch.setattr(resampled, "HIGHEST", (300, 1 / 2500))
     found = labelled(embedding, label, replicates=200, protocols=["verification"])
     told = found.evaluation.details["test/verification"]["interval_sample"]
     assert told["impostor_pairs"] == 2**17
@@ -160,6 +161,7 @@ def test_a_rate_that_neither_the_tail_nor_a_sample_can_show_is_told(monkeypatch)
     embedding, label = faces(n=400, identities=60)
     monkeypatch.setattr(resampled, "LONGEST_TAIL", 500)
     monkeypatch.setattr(resampled, "SAMPLE", 50_000)
+    monkeypatch.setattr(resampled, "HIGHEST", (30, 1 / 2500))
     found = labelled(embedding, label, replicates=50, protocols=["verification"])
     impostors = found.evaluation.details["test/verification"]["impostor_pairs"]
     reason = f"needs the {0.02 * impostors:,.0f} highest impostor scores or more, 500 are kept"

@@ -114,7 +114,7 @@ def pair_replicates(
     check_fars(fars)
     genuine = Ranked(tail.genuine, tail.genuine_identity.unsqueeze(1))
     impostor = Ranked(tail.impostor, tail.impostor_identity)
-    steps = Steps(genuine, impostor, complete=len(tail.impostor) == tail.impostors)
+    steps = Steps(genuine, impostor, complete=tail.complete, exact=tail.exact)
     shares, areas = (_undefined(tail.genuine, 2, *shape, len(weights)) for shape in ((len(fars),), ()))
     found = PairReplicates(*shares, *areas)
 
@@ -122,7 +122,7 @@ def pair_replicates(
         for columns, some in blocks:
             images = some.double() * tail.images
             impostors = (images.sum(1).square() - images.square().sum(1)) / 2
-            totals = total_weight(tail.genuine_identity, some), None if tail.sampled else impostors
+            totals = total_weight(tail.genuine_identity, some), impostors
             rates = WeightedRates(steps, totals, some.T.contiguous())
             for far, tar, macro in zip(fars, found.tar, found.macro, strict=True):
                 accepted = rates.accepted(far)

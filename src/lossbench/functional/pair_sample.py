@@ -1,7 +1,8 @@
-"""An even sample of impostor pairs: what rates that accept many of them are resampled from."""
+"""The highest impostor scores and a sample of the others: what rates at any threshold are resampled from."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -13,21 +14,32 @@ from lossbench.validate import check_range
 
 
 def with_impostor_sample(
-    tail: PairTail, embedding: Tensor, label: Tensor, *, impostors: int, seed: int = 0
+    tail: PairTail, embedding: Tensor, label: Tensor, *, highest: int, drawn: int, seed: int = 0
 ) -> PairTail:
-    """Return ``tail`` with as many ``impostors`` instead of its own, each drawn evenly of all impostor pairs.
+    """Return ``tail`` with the ``highest`` of its impostor scores, and a sample in place of all lower ones.
 
-    embedding: (n, d), label: (n,), those that tail was made of. A pair may be drawn twice. Which pairs are
-    drawn hangs on the labels alone, so that two systems on the same rows share them.
+    embedding: (n, d), label: (n,), those that tail was made of. drawn: impostor pairs drawn evenly of all,
+    with replacement; those among the highest are dropped. Which are drawn hangs on the labels alone, so that
+    two systems on the same rows share them. Scores that tie with the last of the highest are left to them.
     Raises ValueError where there is no impostor pair.
     """
-    check_range("impostors", impostors, low=1, integer=True)
+    check_range("highest", highest, low=0, integer=True)
+    check_range("drawn", drawn, low=1, integer=True)
     if not tail.impostors:
         raise ValueError("label: all rows are of one identity, there is no impostor pair to draw")
-    pairs = _impostor_pairs(label.cpu(), impostors, seed).to(embedding.device)
+    kept = min(highest, len(tail.impostor))
+    bound = float(tail.impostor[kept - 1]) if kept else math.inf
+    exact = int((tail.impostor > bound).sum())
+    pairs = _impostor_pairs(label.cpu(), drawn, seed).to(tail.identities.device)
     scores, order = listed_scores(embedding, pairs).sort(descending=True)
-    identity = torch.searchsorted(tail.identities, label.to(tail.identities.device)[pairs[order]])
-    return replace(tail, impostor=scores, impostor_identity=identity, impostors=impostors, sampled=True)
+    lower = scores <= bound
+    identity = torch.searchsorted(tail.identities, label.to(pairs.device)[pairs[order[lower]]])
+    return replace(
+        tail,
+        impostor=torch.cat([tail.impostor[:exact], scores[lower]]),
+        impostor_identity=torch.cat([tail.impostor_identity[:exact], identity]),
+        exact=exact,
+    )
 
 
 def _impostor_pairs(label: Tensor, count: int, seed: int) -> Tensor:

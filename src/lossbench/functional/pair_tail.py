@@ -31,7 +31,9 @@ class PairTail:
     identities: (c,) labels, ascending; other fields name identities by position in it. images: (c,) int64.
     genuine: (g,) float32, all genuine scores. genuine_identity: (g,).
     impostor: (k,) float32, the highest impostor scores, descending. impostor_identity: (k, 2).
-    impostors: number of impostor pairs, those not kept included; where they are ``sampled``, of those drawn.
+    impostors: number of impostor pairs, those not kept included.
+    exact: where not None, only so many impostor scores are the highest, and the others an even sample of all
+    lower ones: see ``with_impostor_sample``.
     """
 
     identities: Tensor
@@ -41,7 +43,12 @@ class PairTail:
     impostor: Tensor
     impostor_identity: Tensor
     impostors: int
-    sampled: bool = False
+    exact: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether a rate at any threshold can be told from it."""
+        return self.exact is not None or len(self.impostor) == self.impostors
 
     @property
     def undefined(self) -> str | None:

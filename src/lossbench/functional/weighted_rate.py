@@ -15,9 +15,14 @@ _IDENTITIES = 4096
 class Steps:
     """Where the staircases of genuine and impostor scores step."""
 
-    def __init__(self, genuine: Ranked, impostor: Ranked, *, complete: bool) -> None:
-        """``complete``: whether ``impostor`` holds every impostor score."""
-        self.genuine, self.impostor, self.complete = genuine, impostor, complete
+    def __init__(
+        self, genuine: Ranked, impostor: Ranked, *, complete: bool, exact: int | None = None
+    ) -> None:
+        """``complete``: whether ``impostor`` stands for every impostor score.
+
+        exact: how many of its scores stand for themselves; the others for all lower ones. None: all.
+        """
+        self.genuine, self.impostor, self.complete, self.exact = genuine, impostor, complete, exact
         rising = impostor.scores.flip(0)
         # A genuine score can be accepted together with every impostor score at or above it.
         self.alarms = len(rising) - torch.searchsorted(rising, genuine.scores)
@@ -35,17 +40,18 @@ class Steps:
 class WeightedRates:
     """Rates in some replicates; NaN where a total is 0, or impostor scores are needed that are not known."""
 
-    def __init__(self, steps: Steps, totals: tuple[Tensor, Tensor | None], drawn: Tensor) -> None:
-        """``totals``: (r,) weight of all genuine and of all impostor scores; None: of those given.
+    def __init__(self, steps: Steps, totals: tuple[Tensor, Tensor], drawn: Tensor) -> None:
+        """``totals``: (r,) weight of all genuine and of all impostor scores.
 
         drawn: (c, r) int8 or int16, weight of each identity in each replicate.
         """
         self.steps, self.drawn = steps, drawn
         self.genuine = CumulativeWeight(steps.genuine, drawn)
         self.impostor = CumulativeWeight(steps.impostor, drawn)
-        genuine, impostors = totals[0], self.impostor.every() if totals[1] is None else totals[1]
-        self.undefined = (genuine == 0) | (impostors == 0)
-        self.totals = genuine.clamp(min=1), impostors.clamp(min=1)
+        self.undefined = (totals[0] == 0) | (totals[1] == 0)
+        self.totals = totals[0].clamp(min=1), totals[1].clamp(min=1)
+        if steps.exact is not None:
+            self.undefined |= ~self.impostor.stand_for(self.totals[1], steps.exact)
 
     def accepted(self, far: float) -> Tensor:
         """Return (r,) the most genuine scores, from the highest, with FAR <= far; -1 where it is unknown."""

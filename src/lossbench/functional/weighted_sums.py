@@ -30,6 +30,7 @@ class CumulativeWeight:
         self.column = torch.arange(drawn.shape[1], device=drawn.device).unsqueeze(1)
         self.sums = [drawn.new_zeros(drawn.shape[1], dtype=torch.float64)]
         self.stacked = torch.stack(self.sums)
+        self.sample: tuple[Tensor, Tensor] | None = None  # (r,) each: weight above it, and what 1 stands for
         self.buffers = drawn.new_empty(2, max(_SUMMED, _CHUNK), drawn.shape[1])
 
     @property
@@ -39,11 +40,11 @@ class CumulativeWeight:
 
     def most(self, share: float, total: Tensor) -> Tensor:
         """Return (r,) the most entries whose weight is at most ``share`` of ``total`` (r,)."""
-        while self._extend() and bool((self.sums[-1] / total <= share).any()):
+        while self._extend() and bool((self._stretched(self.sums[-1]) / total <= share).any()):
             pass
-        full = (self._stack() / total <= share).sum(dim=0) - 1
+        full = (self._stretched(self._stack()) / total <= share).sum(dim=0) - 1
         upto, entries = self._inside(full)
-        more = ((upto / total.unsqueeze(1) <= share) & entries).sum(dim=1)
+        more = ((self._stretched(upto.T).T / total.unsqueeze(1) <= share) & entries).sum(dim=1)
         return (full * _CHUNK + more).clamp(max=len(self.identity))
 
     def weight(self, entries: Tensor) -> Tensor:
@@ -53,13 +54,27 @@ class CumulativeWeight:
             pass
         upto, _ = self._inside(full)
         upto = torch.cat([self._stack()[full, self.column[:, 0]].unsqueeze(1), upto], dim=1)
-        return upto.gather(1, rest.unsqueeze(1)).squeeze(1)
+        return self._stretched(upto.gather(1, rest.unsqueeze(1)).squeeze(1))
 
-    def every(self) -> Tensor:
-        """Return (r,) the weight of all entries."""
+    def stand_for(self, total: Tensor, exact: int) -> Tensor:
+        """Let the entries from ``exact`` on stand for more: that all entries together weigh ``total`` (r,).
+
+        Returns (r,) bool, where they can: not where all of these weigh 0 and should not.
+        """
         while self._extend():
             pass
-        return self.sums[-1]
+        own = self.weight(torch.full_like(self.column[:, 0], exact))
+        drawn, lacking = self.sums[-1] - own, total - own
+        # A hair less, that no sum is rounded to more than the total.
+        self.sample = own, lacking / drawn.clamp(min=1) * (1 - 2**-50)
+        return (drawn > 0) | (lacking == 0)
+
+    def _stretched(self, weight: Tensor) -> Tensor:
+        """Return sums from the highest entry on, (..., r), of what the entries stand for."""
+        if self.sample is None:
+            return weight
+        above, each = self.sample
+        return torch.where(weight > above, above + (weight - above) * each, weight)
 
     def total(self, entries: Tensor, owner: Tensor) -> Tensor:
         """Return (r,) the sum over k of the weight of the first ``entries`` times that of ``owner``.
@@ -75,11 +90,12 @@ class CumulativeWeight:
                 break
             own = self._weights(slice(chunk * _CHUNK, (chunk + 1) * _CHUNK))
             upto = self.sums[chunk] + own.cumsum(0, dtype=torch.int32)
+            stretched = self._stretched(upto)
             if len(self.sums) == chunk + 1:
                 self.sums.append(upto[-1].clone())
             for start in range(first, last, _ENTRIES):
                 part = slice(start, min(start + _ENTRIES, last))
-                before = upto.index_select(0, entries[part] - chunk * _CHUNK - 1)
+                before = stretched.index_select(0, entries[part] - chunk * _CHUNK - 1)
                 total += (before * self.drawn.index_select(0, owner[part])).sum(0)
         return total
 

@@ -168,14 +168,6 @@ def test_a_system_compared_with_itself_has_no_difference(files):
     assert read_record(files / "out").details["against"]["differences"] == {}
 
 
-def test_replicates_too_few_for_so_many_metrics_are_told(files, capsys):
-    np.save(files / "noisy.npy", draw(noise=1.5)[0])
-    for replicates, told in (("200", True), ("1000", False)):
-        options = ("--bootstrap", replicates, "--no-figures", "--against", str(files / "noisy.npy"))
-        assert call(files, *options, out=replicates) == 0
-        assert ("replicates can resolve nothing of so many: --bootstrap" in capsys.readouterr().out) == told
-
-
 def test_labels_in_the_first_file_are_those_of_both(files, capsys):
     rows, labels = draw()
     np.savez(files / "one.npz", embeddings=rows, labels=labels)

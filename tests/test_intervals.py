@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest, t, ttest_1samp
 
-from lossbench.intervals import clopper_pearson, holm, mean_interval, mean_test
+from lossbench.intervals import bootstrap_p, clopper_pearson, holm, mean_interval, mean_test
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,23 @@ def test_a_spread_over_seeds_that_is_small_by_luck_makes_nothing_sure(seeds):
 def test_few_identities_make_a_wider_interval_however_many_replicates_there_are():
     people = [0.1 * math.sin(k) for k in range(400)]
     many, ten = (mean_test([0.5, 0.5, 0.5], replicates=people, identities=n) for n in (None, 10))
-    ratio = t.ppf(0.975, 9) / t.ppf(0.975, 399)
+    ratio = math.sqrt(10 / 9) * t.ppf(0.975, 9) / t.ppf(0.975, 399)
     assert (ten.high - ten.low) / (many.high - many.low) == pytest.approx(ratio, rel=1e-6)
+
+
+@pytest.mark.parametrize("people", [5, 20, 100])
+def test_a_bootstrap_over_people_finds_nothing_in_one_case_of_twenty(people):
+    draw, tried = np.random.default_rng(people), 1000
+    found = 0
+    for _ in range(tried):
+        gaps = draw.standard_normal(people)
+        replicates = draw.multinomial(people, np.full(people, 1 / people), size=300) @ gaps / people
+        found += bootstrap_p(float(gaps.mean()), replicates.tolist(), people) < 0.05
+    assert 0.02 * tried < found < 0.075 * tried
+
+
+def test_a_bootstrap_that_never_moves_tells_nothing():
+    assert bootstrap_p(0.3, [0.3] * 10, 50) == 1.0
 
 
 def test_holm_by_hand():

@@ -84,12 +84,6 @@ def _comparison(record: Record) -> list[str]:
         low, high = 100 * found["low"], 100 * found["high"]
         told = f"{100 * found['difference']:+7.2f}  {low:+.2f} to {high:+.2f}"
         lines.append(f"  {pretty_name(name):<20} {told:<26} {_verdict(found)}")
-    replicates = next(iter(differences.values()))["replicates"] if differences else 0
-    if replicates and 2 * len(differences) / (replicates + 1) >= 0.05:  # the least p that there can be
-        enough = 40 * len(differences)
-        lines.append(
-            f"{replicates} replicates can resolve nothing of so many: --bootstrap {enough} or more can"
-        )
     return [*lines, ""]
 
 

@@ -149,7 +149,7 @@ def _evaluate(
     for part in parts.values():
         own = part.details.get("intervals", {})
         intervals |= {f"test/{metric}": interval for metric, interval in own.items()}
-    return Labelled(evaluation, found.hardest, intervals, without)
+    return Labelled(evaluation, found.hardest, intervals, without, found.identities)
 
 
 def _about(rows: torch.Tensor, others: int) -> str:

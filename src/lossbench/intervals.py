@@ -68,8 +68,7 @@ def mean_test(
     mean = statistics.fmean(values)
     parts = [_Part(statistics.stdev(values) / math.sqrt(len(values)), len(values) - 1)]
     if len(replicates) > 1:
-        drawn = min(len(replicates), identities or len(replicates))
-        parts.append(_Part(statistics.stdev(replicates), max(drawn - 1, 1)))
+        parts.append(_of_people(replicates, identities))
     # Equal values may differ in the last bit.
     if (known := [part for part in parts if part.error > 1e-9 * abs(mean)]) == []:
         return MeanTest(mean, mean, mean, 1.0)
@@ -82,6 +81,26 @@ class _Part(NamedTuple):
 
     error: float
     freedom: int
+
+
+def _of_people(replicates: Sequence[float], identities: int | None) -> _Part:
+    """The chance of having met these identities; drawn again from n, they spread by 1 - 1/n too little."""
+    drawn = min(len(replicates), identities or len(replicates))
+    lacking = identities / (identities - 1) if identities and identities > 1 else 1.0
+    return _Part(statistics.stdev(replicates) * math.sqrt(lacking), max(drawn - 1, 1))
+
+
+def bootstrap_p(value: float, replicates: Sequence[float], identities: int) -> float:
+    """Return the two-sided p that ``value`` is 0 by the chance of having met these identities.
+
+    replicates: two or more of it, with ``identities`` identities drawn again. Student's t with one degree of
+    freedom less than identities: the share of replicates beyond 0 is too small where these are few.
+
+    >>> round(bootstrap_p(1.0, [0.0, 1.0, 2.0], 20), 3)
+    0.342
+    """
+    part = _of_people(replicates, identities)
+    return _chance([part], abs(value)) if part.error > 0 else 1.0
 
 
 # A t variable is cut into these parts: the lower half of the logistic distribution, 0.1 apart.

@@ -183,6 +183,23 @@ def test_copies_of_an_image_are_all_leaked_or_all_tested():
     assert not set(contents(after.splits["train"])) & set(contents(after.splits["test_open"]))
 
 
+def test_a_picture_that_is_tested_under_another_name_is_not_leaked():
+    before = open_set()
+    test = copied(before).splits["test_open"]
+    image = test.read(np.array([int(np.flatnonzero(test.labels == 0)[0])]))
+    rows = test.read(slice(None)).copy()
+    for label in np.unique(test.labels):
+        rows[np.flatnonzero(test.labels == label)[:2]] = image  # two rows each, leaked here or tested there
+    splits = {**copied(before).splits, "test_open": Split(rows, test.labels, test.names)}
+    after = with_leak(replace(before, splits=splits), 1, 0)
+    shown = [
+        {row.tobytes() for row in after.splits[role].read(slice(None))} for role in ("train", "test_open")
+    ]
+    assert image[0].tobytes() in shown[1]
+    assert not shown[0] & shown[1]
+    assert min(after.counts()) >= 1
+
+
 def test_a_data_set_refuses_an_overlap_that_is_not_a_declared_leak():
     after = with_leak(open_set(), 0.5, 0)
     with pytest.raises(ValueError, match="identities are in both train and test_open"):

@@ -133,6 +133,19 @@ def test_the_command_writes_the_page_and_the_mean_replicates(tmp_path: Path, cap
     assert "--baseline: no row is called 'softmax'" in capsys.readouterr().err
 
 
+def test_runs_that_draw_other_people_each_leave_chance_to_the_seeds(tmp_path: Path) -> None:
+    for head, values in (("linear", LINEAR), ("amsoftmax", MARGIN)):
+        for seed, value in enumerate(values):
+            folder = tmp_path / f"{head}-{seed}"
+            run = make_record(head, seed, metrics={METRIC: value})
+            run.config["protocol"] = {"seed": seed}  # protocol.seed='${seed}'
+            write_record(folder, run)
+            write_replicates(folder, {METRIC: np.full(300, value) + np.linspace(-0.1, 0.1, 300)})
+    arguments = [str(tmp_path), "--no-figures", "--metrics", "tar_far_1e_3", "--baseline", "linear"]
+    assert main(arguments) == 0
+    assert " | seeds | 4 of 4 | " in (tmp_path / "report/comparison.md").read_text()
+
+
 def test_an_undefined_replicate_leaves_chance_to_the_seeds(tmp_path: Path) -> None:
     for head, values in (("linear", LINEAR), ("amsoftmax", MARGIN)):
         for seed, value in enumerate(values):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -79,9 +79,9 @@ def with_leak(dataset: Dataset, share: float, seed: int) -> Dataset:
     Half of the images (rounded down) of each test identity that has four or more is set aside, whatever
     the share, and never tested on. The images set aside of the leaked identities go to train, those of
     the others are left out: all shares above and at 0 are measured on the same test images, and a gain is
-    that of knowing the person, not the picture. The identities of a smaller share are among those of a
-    larger one. As in the comparison of sets before and after their overlap is removed, a leak also means
-    more classes to train on.
+    that of knowing the person, not the picture: one that is tested on under another name is left out, too.
+    The identities of a smaller share are among those of a larger one. As in the comparison of sets before and
+    after their overlap is removed, a leak also means more classes to train on.
     """
     check_range("leak", share, **RANGES["leak"])
     test = dataset.splits.get("test_open")
@@ -95,7 +95,11 @@ def with_leak(dataset: Dataset, share: float, seed: int) -> Dataset:
         )
     drawn = eligible[_raw(seed, len(eligible)).argsort(kind="stable")]
     leaked = np.sort(drawn[: round(share * len(eligible))])
+    tested = _part(test, np.flatnonzero(~aside))
     moved = _part(test, np.flatnonzero(aside & np.isin(test.labels, leaked)))
+    judged = [split for role, split in dataset.splits.items() if role in ("val", "test", "val_open")]
+    moved = _part(moved, np.flatnonzero(~_shown(moved, [*judged, tested])))
+    leaked = np.unique(moved.labels)
     names = tuple(test.names[label] for label in leaked)
     labels = dataset.classes + np.searchsorted(leaked, moved.labels)
     splits = {
@@ -105,9 +109,15 @@ def with_leak(dataset: Dataset, share: float, seed: int) -> Dataset:
     }
     train = splits["train"]
     splits["train"] = _joined(train, replace(moved, labels=labels, names=train.names))
-    splits["test_open"] = _part(test, np.flatnonzero(~aside))
+    splits["test_open"] = tested
     facts = {"leak": {"identities": len(leaked), "rows": len(moved), "not_tested": int(aside.sum())}}
     return _changed(dataset, splits, facts, leaked=names, pairs=None)
+
+
+def _shown(split: Split, others: Sequence[Split]) -> np.ndarray:
+    """(n,) bool: which images of a split are in one of the others as well."""
+    known = [pixel_digests(other.data, other.rows) for other in others]
+    return np.isin(pixel_digests(split.data, split.rows), np.concatenate(known))
 
 
 def _halves(split: Split) -> np.ndarray:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lossbench.functional import FARS
 from lossbench.functional.bootstrap import percentile_interval
-from lossbench.intervals import holm
+from lossbench.intervals import bootstrap_p, holm
 from lossbench.protocols.evaluation import Evaluation, joined
 from lossbench.protocols.identification import identification
 from lossbench.protocols.resampled import bounds, drawn_identities, identity_intervals
@@ -25,13 +25,15 @@ class Labelled:
     """An evaluation named for the test split, and 95 % intervals of its metrics over identities.
 
     hardest: kind (genuine, impostor) of pair -> [score, row, other row] of the HARDEST worst.
-    intervals: low, high, level, replicates. without: why a metric has no interval.
+    intervals: low, high, level, replicates. without: why a metric has no interval. identities: how many there
+    are to draw from.
     """
 
     evaluation: Evaluation
     hardest: dict[str, list[list[float]]] = field(default_factory=dict)
     intervals: dict[str, dict[str, float]] = field(default_factory=dict)
     without: dict[str, str] = field(default_factory=dict)
+    identities: int = 0
 
     @property
     def replicates(self) -> dict[str, np.ndarray]:
@@ -73,17 +75,17 @@ def labelled(
             embedding, label, distractors=distractors, seed=seed, weights=weights
         )
     evaluation = joined("test", parts)
-    return Labelled(evaluation, hardest, *identity_intervals(evaluation))
+    people = 0 if weights is None else weights.shape[1]
+    return Labelled(evaluation, hardest, *identity_intervals(evaluation), people)
 
 
 def difference(one: Labelled, other: Labelled) -> dict[str, dict[str, float]]:
     """By how much the metrics of one system exceed those of another on the same rows, labels and seed.
 
-    Each with low and high, its 95 % interval, where the same identities are drawn for both systems, and p,
-    twice the smaller share of replicates on either side of 0, at least 1 / (replicates + 1). p_holm: p
-    adjusted for the family of all metrics returned (``holm``): below 0.05, the chance of any such verdict
-    without a difference is at most 5 %. A metric with an undefined replicate, or with an interval that is
-    one point, is left out.
+    Each with low and high, its 95 % interval, where the same identities are drawn for both systems, and p
+    (``bootstrap_p``). p_holm: p adjusted for the family of all metrics returned (``holm``): below 0.05, the
+    chance of any such verdict without a difference is about 5 % at most. A metric with an undefined
+    replicate, or with an interval that is one point, is left out.
     """
     differences: dict[str, dict[str, float]] = {}
     for name in (name for name in one.replicates if name in other.replicates):
@@ -91,13 +93,9 @@ def difference(one: Labelled, other: Labelled) -> dict[str, dict[str, float]]:
         interval = percentile_interval(values)
         if not interval.reason and interval.low < interval.high:
             by = one.evaluation.metrics[name] - other.evaluation.metrics[name]  # type: ignore[operator]
-            differences[name] = {"difference": by, **bounds(interval), "p": _p_value(values)}
+            p = bootstrap_p(by, values.tolist(), one.identities)
+            differences[name] = {"difference": by, **bounds(interval), "p": p}
     adjusted = holm([found["p"] for found in differences.values()])
     return {
         name: {**found, "p_holm": p} for (name, found), p in zip(differences.items(), adjusted, strict=True)
     }
-
-
-def _p_value(values: Tensor) -> float:
-    sides = int((values <= 0).sum()), int((values >= 0).sum())
-    return min(1.0, 2 * (min(sides) + 1) / (len(values) + 1))

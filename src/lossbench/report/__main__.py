@@ -196,9 +196,16 @@ def _write_figures(out: Path, groups: Sequence[Group], curves: Curves) -> list[P
 
 
 def _read_replicates(groups: Sequence[Group], folders: dict[int, Path]) -> None:
-    """Give each group the mean over its runs of their replicates, of the metrics that all of these have."""
+    """Give each group the mean over its runs of their replicates, of the metrics that all of these have.
+
+    Runs that draw different identities have no mean: their chances would cancel out.
+    """
+    from lossbench.report.comparison import whom
+
     nothing: dict[str, np.ndarray] = {}
     for group, found in zip(groups, _read_each(groups, folders, read_replicates, nothing), strict=True):
+        if len({whom(run) for run in group.runs}) > 1:
+            continue
         names = set.intersection(*map(set, found))
         for name in sorted(names):
             if len({len(run[name]) for run in found}) == 1:

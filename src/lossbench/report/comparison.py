@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lossbench.records import RecordError, read_arrays
+from lossbench.records import Record, RecordError, read_arrays
 from lossbench.report.groups import Group, curve_labels
 from lossbench.report.names import format_p, is_rate, pretty_name
 from lossbench.report.paired import FEWEST, Difference, Draws, Gaps, Row, contrast, family
@@ -85,11 +85,18 @@ def row_of(group: Group) -> Row:
 
 def _draws(group: Group) -> Draws:
     run = group.runs[0]
+    return Draws(group.replicates, int(_tested(run).get("identities") or 0), whom(run))
+
+
+def whom(run: Record) -> str:
+    """The same for runs whose replicates draw the same identities."""
+    drawn = json.dumps([(run.config.get("protocol") or {}).get("seed"), _tested(run)], sort_keys=True)
+    return hashlib.sha256(drawn.encode()).hexdigest()[:16]
+
+
+def _tested(run: Record) -> Mapping[str, Any]:
     roles = run.split.get("roles") or {}
-    tested = roles.get("test_open") or roles.get("test") or {}
-    whom = json.dumps([(run.config.get("protocol") or {}).get("seed"), tested], sort_keys=True)
-    digest = hashlib.sha256(whom.encode()).hexdigest()[:16]
-    return Draws(group.replicates, int(tested.get("identities") or 0), digest)
+    return roles.get("test_open") or roles.get("test") or {}
 
 
 def comparison_markdown(

@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lossbench.heads.autocast import without_autocast
 from lossbench.heads.kernel import cosine_cross_entropy, cosine_scores
 from lossbench.heads.scheduled import Margin, changes_target_alone, scheduled
 from lossbench.validate import check_range
@@ -43,6 +44,7 @@ class CosineHead(nn.Module):
         # What a subclass changes, and a margin that learns or touches other columns, the fast way would miss.
         self.fast = type(self) is CosineHead and (self.margin is None or _simple(self.margin))
 
+    @without_autocast
     def forward(
         self, embedding: Float[Tensor, "n d"], target: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n c"]:
@@ -56,6 +58,7 @@ class CosineHead(nn.Module):
             cosine = self.margined(cosine, target, norm)
         return self.scale(norm) * cosine
 
+    @without_autocast
     def cross_entropy(
         self, embedding: Float[Tensor, "n d"], target: Int[Tensor, " n"], *, tau: float
     ) -> Float[Tensor, " n"]:

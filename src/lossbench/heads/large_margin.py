@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lossbench.heads.autocast import without_autocast
 from lossbench.heads.linear import LinearHead
 from lossbench.heads.scheduled import Margin, scheduled
 
@@ -21,6 +22,7 @@ class LargeMarginHead(LinearHead):
         super().__init__(dim, classes, bias=False)
         self.margin = scheduled(margin)
 
+    @without_autocast
     def forward(
         self, embedding: Float[Tensor, "n d"], target: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n c"]:

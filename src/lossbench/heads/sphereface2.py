@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lossbench.heads.autocast import without_autocast
 from lossbench.heads.cosine import CosineHead
 from lossbench.validate import check_range
 
@@ -39,6 +40,7 @@ class SphereFace2Head(CosineHead):
         self.t = t
         self.bias = nn.Parameter(torch.tensor(_balance(max(classes - 1, 1), s * m) - s * (2 * 0.5**t - 1)))
 
+    @without_autocast
     def forward(
         self, embedding: Float[Tensor, "n d"], target: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n c"]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from lossbench.heads.autocast import without_autocast
 from lossbench.heads.cosine import CosineHead
 from lossbench.heads.scheduled import Margin
 from lossbench.validate import check_range
@@ -64,6 +65,7 @@ class SubCenterHead(CosineHead):
         """Drop outliers from the share ``drop_after`` of training on."""
         self.dropping = self.drop_after is not None and step >= self.drop_after * total
 
+    @without_autocast
     def forward(
         self, embedding: Float[Tensor, "n d"], target: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n c"]:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lossbench.heads.autocast import without_autocast
 from lossbench.heads.cosine import CosineHead
 from lossbench.heads.scheduled import Margin
 
@@ -33,6 +34,7 @@ class UniFaceHead(CosineHead):
         super().__init__(dim, classes, margin, s=s)
         self.bias = nn.Parameter(torch.tensor(math.log(10 * classes)))
 
+    @without_autocast
     def forward(
         self, embedding: Float[Tensor, "n d"], target: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n c"]:

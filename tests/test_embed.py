@@ -11,7 +11,7 @@ from PIL import Image
 
 from lossbench import build
 from lossbench.embed import main
-from lossbench.evaluation import embed
+from lossbench.evaluate_splits import embed
 from lossbench.readers import write_pairs_bin
 from lossbench.run import run
 from lossbench.trained import load_run

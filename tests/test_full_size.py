@@ -10,7 +10,7 @@ from lossbench.build import make
 from lossbench.chapter.printed import printed
 from lossbench.config import conf_dir
 from lossbench.embed import main as embed
-from lossbench.evaluate import main as evaluate
+from lossbench.evaluate.__main__ import main as evaluate
 from lossbench.readers import write_pairs_bin, write_records
 from lossbench.records import read_record
 from lossbench.run import run

@@ -26,7 +26,7 @@ LAYERS = [
         "feasibility",
         "intervals",
     },
-    {"readers", "embeddings", "evaluated_folder", "contradictions", "naming"},
+    {"readers", "embeddings", "contradictions", "naming"},
     {
         "heads",
         "regularizers",
@@ -39,11 +39,11 @@ LAYERS = [
     },
     {"protocols", "diagnostics", "fusion", "environment", "data"},
     {"lightning", "suggest", "dashboard"},
-    {"build", "evaluation"},
+    {"build", "evaluate_splits"},
     {"check", "trained"},
     {"job"},
-    {"run", "embed", "evaluated", "chapter"},
-    {"cli", "evaluate"},
+    {"run", "embed", "evaluate", "chapter"},
+    {"cli"},
     {"__main__"},
 ]
 RANK = {module: rank for rank, modules in enumerate(LAYERS) for module in modules}

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 
 from lossbench import build, records
 from lossbench.config import ConfigError
-from lossbench.evaluation import evaluate_splits
+from lossbench.evaluate_splits import evaluate_splits
 from lossbench.lightning.checkpoints import load_weights
 from lossbench.losses import cross_entropy_loss
 from lossbench.records import read_curves, read_history, read_record, read_replicates

@@ -16,7 +16,7 @@ from lossbench.contradictions import contradictions
 from lossbench.datasets.cautions import RANGES as CAUTIONS
 from lossbench.heads import EmbeddingHead
 from lossbench.heads.scheduled import Paced
-from lossbench.protocols.request import FEWEST
+from lossbench.protocols.resampled import FEWEST_REPLICATES
 from lossbench.validate import check_range
 
 
@@ -182,7 +182,9 @@ def _probe_protocol(config: Mapping[str, Any]) -> None:
     check_range("protocol.seed", protocol["seed"], low=0, integer=True)
     if protocol.get("bootstrap"):
         cure = "replicates of 95 % intervals; null for none"
-        check_range("protocol.bootstrap", protocol["bootstrap"], low=FEWEST, integer=True, cure=cure)
+        check_range(
+            "protocol.bootstrap", protocol["bootstrap"], low=FEWEST_REPLICATES, integer=True, cure=cure
+        )
 
 
 _PROBES: dict[str, Callable[[Mapping[str, Any]], None]] = {

@@ -52,7 +52,7 @@ def embed_images(run: Path, path: Path, out: Path, *, skip_broken: bool = False)
 
     from lossbench.build import pick_device
     from lossbench.datasets.decoding import Pixels
-    from lossbench.evaluation import embed
+    from lossbench.evaluate_splits import embed
     from lossbench.records import read_record
     from lossbench.trained import load_backbone
 

@@ -47,9 +47,11 @@ def environment(device: torch.device, precision: str) -> dict[str, Any]:
 
 def _module() -> str:
     """lossbench, or lossbench.evaluate where that was started."""
-    started = Path(sys.argv[0])
-    own = started.parent == Path(__file__).parent and started.stem != "__main__"
-    return f"lossbench.{started.stem}" if own else "lossbench"
+    started, package = Path(sys.argv[0]), Path(__file__).parent
+    if not started.is_relative_to(package):
+        return "lossbench"
+    parts = started.relative_to(package.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__main__")
 
 
 def _version(package: str) -> str | None:

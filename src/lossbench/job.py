@@ -13,7 +13,7 @@ from lossbench import build
 from lossbench.config import ConfigError
 from lossbench.diagnostics import infeasible_margin
 from lossbench.environment import environment, peak_memory_mb, reset_peak_memory
-from lossbench.evaluation import evaluate_splits
+from lossbench.evaluate_splits import evaluate_splits
 from lossbench.heads import CosineHead
 from lossbench.identity import run_names
 from lossbench.lightning.checkpoints import checkpoint_step, load_weights

@@ -15,7 +15,7 @@ from lossbench.augment import affine_noise
 from lossbench.datasets import Dataset, Split
 from lossbench.datasets.decoding import Pixels
 from lossbench.datasets.streaming import EncodedImages
-from lossbench.evaluation import embed
+from lossbench.evaluate_splits import embed
 from lossbench.lightning import stored_rows
 from lossbench.lightning.datamodule import Batches, DeviceData, InMemory
 from lossbench.lightning.stored_rows import StoredRows

@@ -22,6 +22,8 @@ from lossbench.functional.pair_tail import PairTail, pair_tail
 from lossbench.protocols.evaluation import Evaluation
 from lossbench.validate import check_range
 
+FEWEST_REPLICATES = 200
+"""Below which the ends of a 95 % interval are left to chance."""
 LONGEST_TAIL = 2**21
 """Impostor scores kept for the bootstrap, if that is ``LEAST_SPARE`` times those a rate accepts."""
 SPARE, LEAST_SPARE = 5.0, 2.0

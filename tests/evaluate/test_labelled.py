@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from lossbench.evaluate.labelled import difference, labelled
 from lossbench.functional import cmc_curve, pair_verification
 from lossbench.functional.bootstrap import identity_weights
 from lossbench.intervals import holm
 from lossbench.protocols import resampled
-from lossbench.protocols.labelled import difference, labelled
 from tests.functional import slow
 
 RATES = ("eer", "auc", "tar_far_1e_1", "tar_far_1e_2", "macro/tar_far_1e_1", "macro/tar_far_1e_2")

@@ -15,7 +15,7 @@ from lossbench import build
 from lossbench.backbones import Identity
 from lossbench.config import ConfigError
 from lossbench.datasets import Dataset, Split
-from lossbench.evaluation import embed, evaluate
+from lossbench.evaluate_splits import embed, evaluate
 from lossbench.heads import LinearHead
 from lossbench.lightning.checkpoints import load_weights
 from lossbench.lightning.datamodule import DeviceData

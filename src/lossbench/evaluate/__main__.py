@@ -32,8 +32,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.markup import escape
 
-    from lossbench.evaluated import evaluate_files
-    from lossbench.protocols.request import Request
+    from lossbench.evaluate.files import evaluate_files
+    from lossbench.evaluate.request import Request
     from lossbench.report.summary import run_summary, show
 
     settings = dict(vars(options))

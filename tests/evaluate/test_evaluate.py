@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from lossbench import evaluated
-from lossbench.evaluate import _verdict, main
+from lossbench.evaluate import files as module
+from lossbench.evaluate.__main__ import _verdict, main
 from lossbench.protocols import draw_trials, identification, verification
 from lossbench.readers import write_blufr
 from lossbench.records import read_curves, read_record
@@ -209,7 +209,7 @@ def stop(*given, **options):
 
 
 def test_stopped_in_the_middle_nothing_is_written_and_one_line_told(files, capsys, monkeypatch):
-    monkeypatch.setattr("lossbench.evaluated.labelled", stop)
+    monkeypatch.setattr("lossbench.evaluate.files.labelled", stop)
     assert call(files) == 130
     assert capsys.readouterr().err == "lossbench.evaluate: stopped, nothing was written\n"
     assert not (files / "out").exists()
@@ -218,7 +218,7 @@ def test_stopped_in_the_middle_nothing_is_written_and_one_line_told(files, capsy
 def test_stopped_while_writing_over_a_result_the_old_one_stays_whole(files, monkeypatch):
     assert call(files, "--bootstrap", "0") == 0
     before = {path: path.read_bytes() for path in (files / "out").rglob("*") if path.is_file()}
-    monkeypatch.setattr("lossbench.evaluated.write_record", stop)
+    monkeypatch.setattr("lossbench.evaluate.files.write_record", stop)
     assert call(files, "--bootstrap", "200", "--force") == 130
     assert {path: path.read_bytes() for path in (files / "out").rglob("*") if path.is_file()} == before
 
@@ -478,8 +478,8 @@ def test_another_name_or_figures_asked_for_later_are_not_passed_over(files):
 
 def test_hours_of_work_are_announced(monkeypatch):
     rows = torch.zeros(1, 8).expand(10**7, 8)
-    monkeypatch.setattr(evaluated, "_SAMPLE", 64)
-    assert re.fullmatch(r", about [\d,]+ min", evaluated._about(rows, 10**7))
-    assert re.fullmatch(r", about [\d,]+ min", evaluated._about(rows[:64], 10**12))
-    assert evaluated._about(rows[:64], 64) == ""
-    assert evaluated._about(rows[:9], 10**12) == ""
+    monkeypatch.setattr(module, "_SAMPLE", 64)
+    assert re.fullmatch(r", about [\d,]+ min", module._about(rows, 10**7))
+    assert re.fullmatch(r", about [\d,]+ min", module._about(rows[:64], 10**12))
+    assert module._about(rows[:64], 64) == ""
+    assert module._about(rows[:9], 10**12) == ""

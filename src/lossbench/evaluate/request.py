@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lossbench.config import ConfigError
+from lossbench.protocols.resampled import FEWEST_REPLICATES
 from lossbench.readers import sha256_of
-
-FEWEST = 200
-"""Replicates below which the ends of a 95 % interval are left to chance."""
 
 LABELLED = ("verification", "identification")
 _IJB = ("ijb_verification", "ijb_identification")
@@ -42,7 +40,7 @@ _LISTS = ("pairs", "trials", "media", "detector", "gallery", "probes")
 class Request:
     """What to evaluate, on which rules, and where to write it.
 
-    protocols: of PROTOCOLS in lossbench.evaluate. against: embeddings of the same rows by another system.
+    protocols: of those that the command knows. against: embeddings of the same rows by another system.
     pairs, trials, distractors, media, detector, gallery, probes: files that some protocols read.
     rule: of lfw, how its threshold is chosen. unit: of IJB, whether images are made unit vectors beforehand.
     flip, cleaned: how rows came from an image and its mirror image, and whether mislabelled images were left
@@ -92,9 +90,11 @@ def check_request(request: Request) -> None:
     if request.against and request.distractors:
         raise ConfigError("--against: the other system has no rows of --distractors; leave one of them out")
     if request.against and not request.bootstrap:
-        raise ConfigError("--against: needs --bootstrap of at least 200")
-    if 0 < request.bootstrap < FEWEST:
-        raise ConfigError(f"--bootstrap {request.bootstrap}: give {FEWEST} or more, or 0 for no intervals")
+        raise ConfigError(f"--against: needs --bootstrap of at least {FEWEST_REPLICATES}")
+    if 0 < request.bootstrap < FEWEST_REPLICATES:
+        raise ConfigError(
+            f"--bootstrap {request.bootstrap}: give {FEWEST_REPLICATES} or more, or 0 for no intervals"
+        )
     if request.out.exists() and not request.out.is_dir():
         raise ConfigError(f"--out {request.out}: is a file; give a folder")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lossbench.evaluate import main
+from lossbench.evaluate.__main__ import main
 from lossbench.functional.templates import pool_templates
 from lossbench.protocols import ijb_identification, ijb_verification, lfw
 from lossbench.protocols.lfw import contiguous_folds

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lossbench.embeddings import Embeddings
+from lossbench.evaluate.request import Request
 from lossbench.functional.templates import Templates, pool_templates
 from lossbench.protocols.blufr import blufr
 from lossbench.protocols.blufr_trials import draw_trials
@@ -17,7 +18,6 @@ from lossbench.protocols.evaluation import Evaluation
 from lossbench.protocols.ijb import ijb_identification, ijb_verification
 from lossbench.protocols.lfw import contiguous_folds, lfw
 from lossbench.protocols.megaface import megaface
-from lossbench.protocols.request import Request
 from lossbench.protocols.resampled import drawn_identities
 from lossbench.readers import (
     file_stem,

@@ -17,12 +17,12 @@ import torch
 from lossbench.config import ConfigError
 from lossbench.embeddings import Embeddings, read, read_rows
 from lossbench.environment import environment, peak_memory_mb
-from lossbench.evaluated_folder import FIGURES, HARDEST, foreign_file, holds_runs, written_at_once
+from lossbench.evaluate.folder import FIGURES, HARDEST, foreign_file, holds_runs, written_at_once
+from lossbench.evaluate.labelled import Labelled, difference, labelled
+from lossbench.evaluate.listed import listed
+from lossbench.evaluate.request import LABELLED, Request, asked_rules, check_request
 from lossbench.identity import RECIPE
 from lossbench.protocols import Evaluation, identity_intervals, joined
-from lossbench.protocols.labelled import Labelled, difference, labelled
-from lossbench.protocols.listed import listed
-from lossbench.protocols.request import LABELLED, Request, asked_rules, check_request
 from lossbench.records import RESULT, Record, read_record, write_curves, write_record
 
 _CPU = torch.device("cpu")

@@ -1,0 +1,1 @@
+"""Embeddings made anywhere: their numbers, by any protocol, in the same record as a run's."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from lossbench.config import CAUTIONS
-from lossbench.identity import run_folder, run_id, run_names
+from lossbench.identity import foreign_code, run_folder, run_id, run_names
 from tests.test_config import resolved
 
 DATA = "fingerprint"
@@ -82,6 +84,34 @@ def test_the_same_data_in_another_place_is_the_same_run():
     assert here == there
     own = ("dataset.source._target_=mypackage.Faces", "+dataset.source.path=/a")
     assert identity(*own) != identity(*own[:1], "+dataset.source.path=/b")
+
+
+@pytest.mark.parametrize(
+    ("target", "file"),
+    [
+        ("own_losses.sharp", "own_losses.py"),
+        ("own_losses.Box.sharp", "own_losses.py"),
+        ("own_package.sharp", "own_package/inner/deep.py"),
+        ("own_package.inner.deep.sharp", "own_package/helper.py"),
+    ],
+)
+def test_edited_code_of_ones_own_is_another_run_and_none_of_it_is_imported(
+    tmp_path, monkeypatch, target, file
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.parent != tmp_path:
+        (tmp_path / "own_package/__init__.py").write_text("raise SystemExit")
+    path.write_text("raise SystemExit  # one")
+    config, _ = resolved()
+    config["loss"]["_target_"] = target
+    before, code = run_id(config, DATA), foreign_code(config)
+    assert code.keys() == {target}
+    path.write_text("raise SystemExit  # two")
+    assert run_id(config, DATA) != before
+    assert foreign_code(config) != code
+    assert foreign_code(resolved()[0]) == {}
 
 
 def test_a_changed_recipe_is_another_run(monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "lossbench"
 
 LAYERS = [
-    {"", "validate"},
+    {"", "validate", "command"},
     {
         "losses",
         "margins",

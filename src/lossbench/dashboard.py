@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lossbench.command import finish
 from lossbench.report.names import pretty_name
 
 STEP = "trainer/global_step"
@@ -171,4 +172,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    finish(main, "lossbench.dashboard")

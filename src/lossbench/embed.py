@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lossbench.command import finish
+
 if TYPE_CHECKING:
     from lossbench.datasets.decoding import Encoded, Pixels
     from lossbench.datasets.folders import Found
@@ -172,4 +174,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    finish(main, "lossbench.embed")

@@ -31,11 +31,17 @@ def run_id(config: Mapping[str, Any], fingerprint: str) -> str:
     # Nor where the data lies: the fingerprint of a source of ours says what it is.
     parts["dataset"] = _without_path(config.get("dataset") or {})
     content = {"config": _canonical(parts), "data": fingerprint, "recipe": RECIPE}
-    code = {path: _source(path) for path in _targets(parts)}
-    if foreign := {path: digest for path, digest in code.items() if digest}:
-        content["code"] = foreign
+    if code := foreign_code(config):
+        content["code"] = code
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def foreign_code(config: Mapping[str, Any]) -> dict[str, str]:
+    """Digest of the code behind each part from elsewhere, so that editing it makes another run."""
+    targets = {path for name in PARTS for path in _targets(config.get(name) or {})}
+    found = {path: _digest_of_code(path) for path in sorted(targets)}
+    return {path: digest for path, digest in found.items() if digest}
 
 
 _PLACES = {"CsvList": {"root"}, "Embeddings": {"labels", "split"}, "CJKGlyphs": {"fonts"}}
@@ -62,18 +68,27 @@ def _targets(node: Any) -> Iterator[str]:
             yield from _targets(value)
 
 
-def _source(target: str) -> str | None:
-    """Digest of the file that a part from elsewhere is defined in, so that editing it makes another run."""
-    module = target.rpartition(".")[0]
-    if module.partition(".")[0] in _OURS:
-        return None
+def _digest_of_code(target: str) -> str | None:
+    """Of the module that ``target`` is in, or of its whole package, unless that is an installed one."""
+    top, *below = target.split(".")[:-1] or [""]
     try:
-        found = importlib.util.find_spec(module)
+        found = importlib.util.find_spec(top) if top and top not in _OURS else None
     except (ImportError, ValueError):
         return None  # making the part says what is wrong with it
     if found is None or found.origin is None or not Path(found.origin).is_file():
         return None
-    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
+    files = [Path(found.origin)]
+    if found.submodule_search_locations:
+        folder = files[0].parent
+        if {"site-packages", "dist-packages"} & set(folder.parts):
+            path = folder.joinpath(*below)
+            files += [file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()]
+        else:
+            files = sorted(folder.rglob("*.py"))
+    total = hashlib.sha256()
+    for file in files:
+        total.update(hashlib.sha256(file.read_bytes()).digest())
+    return total.hexdigest()
 
 
 def _canonical(node: Any) -> Any:

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from lossbench.config import ConfigError
 from lossbench.contradictions import contradictions
-from lossbench.identity import run_folder, run_id, run_names
+from lossbench.identity import foreign_code, run_folder, run_id, run_names
 from lossbench.records import Record, RecordError, read_record
 from lossbench.report.export import read_runs, run_numbers
 
@@ -73,6 +73,8 @@ def _named(config: Mapping[str, Any], choices: Mapping[str, str] | None) -> tupl
     for fault in contradictions(config, choices or {}):
         raise ConfigError(fault)
     identity = _identify(config, choices)
+    if code := foreign_code(config):
+        config["code"] = code
     return config, identity, run_folder(config, identity)
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from lossbench.command import finish
 from lossbench.feasibility import largest_margin, least_scale, loss_floor
 
 SCALES = (16.0, 30.0, 64.0)
@@ -79,4 +80,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    finish(main, "lossbench.suggest")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from argparse import ArgumentParser
 from numbers import Integral, Real
 from pathlib import Path
@@ -49,3 +50,5 @@ def make_folder(parser: ArgumentParser, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         parser.error(f"--out {out}: cannot be made a folder ({error.strerror}); name another")
+    if not os.access(out, os.W_OK):
+        parser.error(f"--out {out}: cannot be written; name another")

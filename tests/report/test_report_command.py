@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lossbench.records import Record, write_record
-from lossbench.report.__main__ import main
+from lossbench.report.__main__ import _file_names, main
 
 
 def test_three_runs_become_tables_and_figures(run_folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,3 +104,40 @@ def test_help_answers_at_once() -> None:
     assert time.perf_counter() - start < 3
     assert "--no-figures" in done.stdout
     assert not any(name in done.stderr for name in ("matplotlib", "scipy", "torch", "rich"))
+
+
+def test_data_sets_whose_names_look_alike_keep_figures_of_their_own() -> None:
+    assert len(set(_file_names(["set A", "set_A", "SET-A", "set-A", "男", "女", "a/b"]).values())) == 7
+    assert _file_names(["glyphs", "a/../b"]) == {"glyphs": "glyphs", "a/../b": "a-..-b"}
+
+
+def test_a_report_that_cannot_be_written_is_one_line(run_folders: Path, capsys) -> None:
+    (run_folders / "report").write_text("a file")
+    with pytest.raises(SystemExit, match="2"):
+        main([str(run_folders), "--no-figures"])
+    assert "report: cannot be made a folder" in capsys.readouterr().err
+
+
+def test_empty_words_are_no_names(run_folders: Path, capsys) -> None:
+    for option in ("--over", "--baseline"):
+        with pytest.raises(SystemExit, match="2"):
+            main([str(run_folders), "--no-figures", option, ""])
+        assert option in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ending", "status"), [(KeyboardInterrupt, 130), (BrokenPipeError, 1)])
+def test_a_command_that_is_stopped_says_so_in_one_line(ending, status) -> None:
+    code = (
+        "from lossbench.command import finish\n"
+        f"def main():\n    print('some')\n    raise {ending.__name__}\n"
+        "finish(main, 'lossbench.report')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stderr == ("lossbench.report: stopped\n" if status == 130 else "")
+
+
+def test_a_reader_that_leaves_is_no_error(run_folders: Path) -> None:
+    words = f"{sys.executable} -m lossbench.report {run_folders} --no-figures | true"
+    done = subprocess.run(words, shell=True, capture_output=True, text=True, check=False)
+    assert done.stderr == ""

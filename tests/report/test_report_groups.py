@@ -135,3 +135,18 @@ def test_knobs_sort_by_size_not_by_spelling(record: MakeRecord) -> None:
 
 def test_nulls_are_no_settings() -> None:
     assert flat_settings({"a": None, "b": {"c": 1, "d": True}}) == {"b.c": 1.0, "b.d": True}
+
+
+def test_two_versions_of_ones_own_code_are_two_rows(record: MakeRecord) -> None:
+    runs = [record(seed=seed) for seed in range(3)]
+    edited = [record(seed=seed, id=f"edited-{seed}") for seed in range(3)]
+    for run in runs:
+        run.config["code"] = {"mylosses.sharp": "0123456789"}
+    for run in edited:
+        run.config["code"] = {"mylosses.sharp": "9876543210"}
+    groups = group_records([*runs, *edited])
+    assert [group.seeds for group in groups] == [[0, 1, 2]] * 2
+    assert [group.differs for group in groups] == [
+        {"code.mylosses.sharp": "01234567"},
+        {"code.mylosses.sharp": "98765432"},
+    ]

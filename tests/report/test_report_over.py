@@ -60,6 +60,21 @@ def test_another_setting_of_the_same_name_stays_a_setting() -> None:
     assert [list(row) for row in found.values()] == [[0.2, 0.35, 0.5]] * 2
 
 
+def test_a_knob_that_the_configuration_calls_otherwise_is_one_line_all_the_same() -> None:
+    records = sweep()
+    for record in records:
+        m = record.config["head"].pop("m")
+        record.config["head"]["margin"] = {"m": {"_target_": "lossbench.schedules.linear_ramp", "end": m}}
+    found = series_over(group_records(records), "m")
+    assert {label: list(row) for label, row in found.items()} == {"amsoftmax s=30": [0.2, 0.35, 0.5]}
+
+
+def test_a_setting_that_is_no_number_is_refused() -> None:
+    records = [*sweep(seeds=1), make_record("linear", 0)]
+    with pytest.raises(ValueError, match=r"'head\._target_': must be a number"):
+        series_over(group_records(records), "head._target_")
+
+
 def test_points_are_means_over_seeds_and_the_band_is_their_interval() -> None:
     groups = group_records(sweep())
     figure = over_figure(series_over(groups, "m"), "m", METRICS)

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossbench.command import finish
 from lossbench.validate import make_folder
 
 if TYPE_CHECKING:
@@ -92,4 +93,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    finish(main, "lossbench.chapter")

@@ -10,17 +10,18 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from lossbench.command import finish
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0, 1 for a mistake or a set that cannot be read as a whole, 130 on Ctrl-C."""
+    """Exit code 0, 1 for a mistake or a set that cannot be read as a whole."""
     logging.basicConfig(level=logging.WARNING, format="lossbench: warning: %(message)s")
     warnings.formatwarning = lambda message, *_, **__: f"lossbench: warning: {message}\n"
     options = _parser().parse_args(argv)
     try:
         return options.run(options)
-    except KeyboardInterrupt:
-        _fail("stopped")
-        return 130
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
@@ -95,4 +96,4 @@ _CHECKED = (
 )
 
 if __name__ == "__main__":
-    sys.exit(main())
+    finish(main, "lossbench.data")

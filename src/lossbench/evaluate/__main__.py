@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossbench.command import finish
+
 if TYPE_CHECKING:
     from lossbench.records import Record
 
@@ -198,4 +200,4 @@ def _count(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    finish(main, "lossbench.evaluate")

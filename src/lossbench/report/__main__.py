@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from lossbench.command import finish
 from lossbench.records import (
     Record,
     RecordError,
@@ -45,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"no finished run under {', '.join(map(str, options.runs))}: no result.json", file=sys.stderr
             )
         return 1
-    if options.out:
-        make_folder(parser, options.out)
+    out = options.out or _default_out(options.runs[0])
+    make_folder(parser, out)
 
     # Only now: --help and a wrong path should answer at once.
     from lossbench.report.claims import read_claims
@@ -73,15 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(f"--claims: {error}")
     groups = group_records(records)
-    out = options.out or _default_out(options.runs[0])
     folders = {id(record): folder for folder, record in found}
     _read_replicates(groups, folders)
     try:
-        baseline = find_baseline(groups, options.baseline) if options.baseline else []
+        baseline = find_baseline(groups, options.baseline) if options.baseline is not None else []
     except ValueError as error:
         parser.error(f"--baseline: {error}")
     try:
-        series = series_over(groups, options.over) if options.over else {}
+        series = series_over(groups, options.over) if options.over is not None else {}
     except ValueError as error:
         parser.error(f"--over {error}")
     drawn = [] if options.no_figures else groups
@@ -182,6 +182,7 @@ def _write_figures(out: Path, groups: Sequence[Group], curves: Curves) -> list[P
     for place, group in enumerate(groups):
         tasks[group.part("dataset")].append(place)
     written = []
+    names = _file_names(list(tasks))
     for task, places in tasks.items():
         members = [groups[place] for place in places]
         labels = curve_labels(members)
@@ -189,10 +190,21 @@ def _write_figures(out: Path, groups: Sequence[Group], curves: Curves) -> list[P
             label: {metric: group.estimate(metric).mean for metric in group.runs[0].metrics}
             for label, group in zip(labels, members, strict=True)
         }
-        suffix = f"_{re.sub(r'[^A-Za-z0-9.-]+', '-', task)}" if len(tasks) > 1 else ""
+        suffix = f"_{names[task]}" if len(tasks) > 1 else ""
         labelled = {label: curves[place] for label, place in zip(labels, places, strict=True)}
         written += write_curve_figures(out, labelled, task, suffix, known)
     return written
+
+
+def _file_names(tasks: Sequence[str]) -> dict[str, str]:
+    """A name that any file system takes for each data set, no two alike."""
+    names: dict[str, str] = {}
+    for task in tasks:
+        plain = name = re.sub(r"[^\w.-]+", "-", task)
+        while name.lower() in {other.lower() for other in names.values()}:
+            name = f"{plain}-{len(names)}"
+        names[task] = name
+    return names
 
 
 def _read_replicates(groups: Sequence[Group], folders: dict[int, Path]) -> None:
@@ -231,4 +243,4 @@ def _read_each(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    finish(main, "lossbench.report")

@@ -124,6 +124,7 @@ def _settings(run: Record, linked: set[str]) -> dict[str, Any]:
     settings = {key: value for key, value in flat_settings(parts).items() if key not in linked}
     if run.config.get("teacher"):
         settings["teacher"] = run.config["teacher"]["id"][:8]
+    settings |= {f"code.{part}": digest[:8] for part, digest in (run.config.get("code") or {}).items()}
     if "sha256" in run.split:
         settings["data"] = str(run.split["sha256"])[:8]
     settings |= {key: run.environment[key] for key in ("precision", "recipe") if key in run.environment}

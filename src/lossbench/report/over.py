@@ -28,12 +28,15 @@ def series_over(groups: Sequence[Group], name: str) -> dict[str, dict[float, Gro
     there are left out. Raises ValueError where no two groups differ in it; names what they differ in.
     """
     key = _key(groups, name)
+    meant = _followers(groups, key)
     found: dict[str, dict[float, Group]] = {}
     for group in groups:
         value = {**group.settings, **group.knobs}.get(key)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            found.setdefault(json.dumps(_others(group, key), sort_keys=True), {})[float(value)] = group
-    labels = _labels([next(iter(row.values())) for row in found.values()], key)
+            found.setdefault(json.dumps(_others(group, meant), sort_keys=True), {})[float(value)] = group
+    if not found:
+        raise ValueError(f"{name!r}: must be a number; runs differ in it, but it is none")
+    labels = _labels([next(iter(row.values())) for row in found.values()], key, meant)
     rows = (dict(sorted(row.items())) for row in found.values())
     return dict(zip(labels, rows, strict=True))
 
@@ -69,16 +72,28 @@ def _key(groups: Sequence[Group], name: str) -> str:
     return meant[0]
 
 
-def _others(group: Group, key: str) -> dict[str, Any]:
-    """All settings but the one meant, and those that follow it: the knob m is head.margin.m too."""
-    meant = key.rpartition(".")[2], {**group.settings, **group.knobs}.get(key)
-    settings = {
-        name: value for name, value in group.settings.items() if (name.rpartition(".")[2], value) != meant
+def _followers(groups: Sequence[Group], key: str) -> set[str]:
+    """The settings that are the one meant by another name: the knob m is head.margin.m, too."""
+    values = [{**group.settings, **group.knobs}.get(key) for group in groups]
+    names = {name for group in groups for name in group.settings}
+    return {
+        name
+        for name in names
+        if all(
+            group.settings[name] == value
+            for group, value in zip(groups, values, strict=True)
+            if name in group.settings
+        )
     }
+
+
+def _others(group: Group, meant: set[str]) -> dict[str, Any]:
+    """All settings but those meant."""
+    settings = {name: value for name, value in group.settings.items() if name not in meant}
     return settings | {name: group.part(name) for name in ("dataset", "backbone", "head", "loss")}
 
 
-def _labels(groups: Sequence[Group], key: str) -> list[str]:
+def _labels(groups: Sequence[Group], key: str, meant: set[str]) -> list[str]:
     """Head and loss with their knobs, data sets where there are several, then what tells twins apart."""
     labels = []
     for group in groups:
@@ -89,7 +104,7 @@ def _labels(groups: Sequence[Group], key: str) -> list[str]:
         labels.append(" ".join(filter(None, [*words, format_knobs(knobs)])))
     for label in {label for label in labels if labels.count(label) > 1}:
         twins = [place for place, each in enumerate(labels) if each == label]
-        settings = [_others(groups[place], key) for place in twins]
+        settings = [_others(groups[place], meant) for place in twins]
         telling = varying_keys(settings)
         for place, each in zip(twins, settings, strict=True):
             told = format_differs({name: each[name] for name in telling if name in each})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ def save(figure: Figure, folder: Path | str, stem: str) -> list[Path]:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{stem}.png", folder / f"{stem}.svg"]
-    with house_style():
+    with house_style(), warnings.catch_warnings():
+        # Names in a script that matplotlib's font lacks become boxes; a line for each letter helps nobody.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(paths[0], dpi=150, facecolor="white")
         figure.savefig(paths[1], facecolor="white", metadata={"Date": None})
     return paths

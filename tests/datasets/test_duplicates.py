@@ -123,7 +123,34 @@ def test_an_image_of_two_people_is_told_and_never_both_trained_and_tested_on(cap
     assert (told["images"], told["across_splits"]) == (2 - len(crossing), 0)
     lines = [record.getMessage() for record in caplog.records]
     assert any("shown under two identities" in line for line in lines) == (len(crossing) < 2)
-    assert any("show an image of test_open or val_open" in line for line in lines) == bool(crossing)
+    assert any("show an image that is tested on: left out" in line for line in lines) == bool(crossing)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "division",
+    [
+        ByImage(val_fraction=0.2, test_fraction=0.3, split_seed=0),
+        ByIdentity(
+            val_identities=0, test_identities=2, val_images=2, test_images=2, least_images=2, split_seed=0
+        ),
+    ],
+    ids=["by image", "by identity"],
+)
+def test_nobody_trains_on_an_image_that_is_tested_on_under_another_name(division, seed):
+    # every person is filed once more, under the next name
+    pixels = [image for person in range(8) for image in range(10 * person, 10 * person + 10)]
+    copies = [image + 1000 * (image % 10 >= 6) for image in pixels]  # of ten pictures six
+    found = collection([10] * 16, pixels=[*pixels, *copies])
+    dataset = replace(division, split_seed=seed)(found, "mine")
+    shown = {
+        role: {row.tobytes() for row in split.read(np.arange(len(split)))}
+        for role, split in dataset.splits.items()
+    }
+    assert shown["test"]
+    for role in set(shown) & {"val", "test", "val_open", "test_open"}:
+        assert not shown["train"] & shown[role]
+    assert dataset.facts["left_out_of_training"] > 0
 
 
 def test_a_set_without_copies_has_no_facts_and_says_nothing(caplog):

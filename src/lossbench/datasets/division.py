@@ -57,16 +57,10 @@ class ByIdentity:
         of_identity = self._identities(collection, given, ~left_out)
         role = np.where(left_out, "", of_identity[collection.labels])
         self._hold_out(collection, given, role)
-        # Nobody trains on an image that is tested under another name: which name is right cannot be known.
-        tested = np.isin(role, ("val_open", "test_open"))
-        known = np.isin(role, CLOSED) & np.isin(images, images[tested])
-        role[known] = ""
-        facts = duplicate_facts(collection, name, images, left_out, role)
-        if known.any():
-            facts["left_out_of_training"] = int(known.sum())
-            logger.warning(
-                "%s: %d training rows show an image of test_open or val_open: left out", name, known.sum()
-            )
+        apart = np.isin(role, CLOSED) & np.isin(images, images[np.isin(role, ("val_open", "test_open"))])
+        role[apart] = ""
+        facts = _left_out(name, images, role, apart)
+        facts |= duplicate_facts(collection, name, images, left_out, role)
         return divided(collection, name, role, open_set=True, facts=facts)
 
     def _identities(self, collection: Collection, given: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -166,7 +160,8 @@ class ByImage:
         left_out = copies(collection, images)
         role = np.where(left_out, "", np.where(given == "", "train", given))
         self._draw(collection, role)
-        facts = duplicate_facts(collection, name, images, left_out, role)
+        facts = _left_out(name, images, role, np.zeros(len(role), dtype=bool))
+        facts |= duplicate_facts(collection, name, images, left_out, role)
         return divided(collection, name, role, open_set=False, facts=facts)
 
     def _draw(self, collection: Collection, role: np.ndarray) -> None:
@@ -182,6 +177,19 @@ class ByImage:
         for one, asked in (("val", val_fraction), ("test", test_fraction)):
             if asked and one not in role:
                 logger.warning("%s_fraction=%s: no class has images enough for one: no %s", one, asked, one)
+
+
+def _left_out(name: str, images: np.ndarray, role: np.ndarray, known: np.ndarray) -> dict[str, int]:
+    """Take out of train what is tested under another name: which name is right cannot be known.
+
+    known: (n,) bool, rows taken out before for the same reason, to be counted and told as well.
+    """
+    taught = (role == "train") & np.isin(images, images[np.isin(role, ("val", "test"))])
+    role[taught] = ""
+    count = int((known | taught).sum())
+    if count:
+        logger.warning("%s: %d training rows show an image that is tested on: left out", name, count)
+    return {"left_out_of_training": count} if count else {}
 
 
 def _given(collection: Collection) -> np.ndarray:

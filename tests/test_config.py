@@ -221,15 +221,36 @@ def reducing_loss(scores, target):
     return scores.sum()
 
 
+def detached_loss(scores, target):
+    return scores.detach().sum(1)
+
+
+def returns_nothing(scores, target):
+    return None
+
+
 def own_loss(scores, target, *, power):
     return scores.abs().sum(1) ** power
 
 
 @pytest.mark.parametrize(
-    ("name", "line"), [("writing_loss", "writes into its input"), ("reducing_loss", "one value per sample")]
+    ("name", "line"),
+    [
+        ("writing_loss", "writes into its input"),
+        ("reducing_loss", "one value per sample"),
+        ("detached_loss", "loss: has no gradient"),
+        ("returns_nothing", "loss: must return a tensor, got NoneType"),
+    ],
 )
 def test_a_users_loss_is_held_to_the_contract(name, line):
     assert line in faults(f"loss._target_=tests.test_config.{name}", "~loss.tau")
+
+
+def test_what_rows_a_module_takes_is_not_asked_before_there_are_any():
+    module = "backbone.module._target_=torch.nn.Linear"
+    words = ["+backbone.module.in_features=2", "+backbone.module.out_features=8", "backbone.channels=null"]
+    check(*resolved("dataset=blobs", "backbone=module", module, *words))
+    assert "backbone.module: cannot be made" in faults("backbone=module", module, *words[:1])
 
 
 def test_a_users_own_loss_runs_from_its_dotted_path():

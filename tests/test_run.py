@@ -495,6 +495,7 @@ def test_a_student_learns_from_a_finished_run_and_is_named_after_its_loss(finish
     assert student.record.details["loss"] == "distillation"
     assert student.record.config["teacher"]["id"] == finished.record.id
     assert start(tmp_path, "loss=distillation", f"teacher={finished.folder}").reused
+    assert start(tmp_path, "loss=distillation", f"teacher={finished.folder}/result.json").reused
 
 
 def test_students_of_different_teachers_are_not_pooled(finished, tmp_path):

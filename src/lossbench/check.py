@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lossbench.backbones.foreign import Foreign, made_module
 from lossbench.build import PRECISIONS, make, make_objective, needs_teacher, pick_device, reason
 from lossbench.config import ConfigError, flatten
 from lossbench.contradictions import contradictions
@@ -115,7 +117,11 @@ def _probe_dataset(config: Mapping[str, Any]) -> None:
 
 
 def _probe_backbone(config: Mapping[str, Any]) -> None:
-    backbone = make(config["backbone"])((1, 16, 16)).eval()
+    made = make(config["backbone"])
+    if isinstance(made, partial) and made.func is Foreign:
+        made_module(made.keywords["module"])  # which rows it takes, the data will tell
+        return
+    backbone = made((1, 16, 16)).eval()
     if backbone(torch.zeros(2, 1, 16, 16)).shape != (2, backbone.dim):
         raise ValueError(f"backbone: must return embeddings (n, dim) with dim={backbone.dim}")
 
@@ -145,6 +151,8 @@ def _probe_loss(
 ) -> None:
     before = seen.clone()
     values = loss(seen, target, *others)
+    if not isinstance(values, Tensor):
+        raise ValueError(f"{name}: must return a tensor, got {type(values).__name__}")
     if values.shape != target.shape:
         raise ValueError(
             f"{name}: must return one value per sample, got shape {tuple(values.shape)} for 5 samples"
@@ -153,6 +161,8 @@ def _probe_loss(
         raise ValueError(f"{name}: is not finite on ordinary scores")
     if not torch.equal(seen, before):
         raise ValueError(f"{name}: writes into its input; work on a copy")
+    if not loss(before.requires_grad_(), target, *others).requires_grad:
+        raise ValueError(f"{name}: has no gradient; is something in it detached?")
 
 
 def _probe_optimizer(config: Mapping[str, Any]) -> None:

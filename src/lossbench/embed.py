@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lossbench.command import finish
+from lossbench.records import run_folder_of
 
 if TYPE_CHECKING:
     from lossbench.datasets.decoding import Encoded, Pixels
@@ -25,6 +26,7 @@ _BLOCK = 65536
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or 1 with one line for what cannot be read."""
     options = _parser().parse_args(argv)
+    options.run = run_folder_of(options.run)
     try:
         told = embed_images(options.run, options.path, options.out, skip_broken=options.skip_broken)
     except (ValueError, OSError) as error:
@@ -34,7 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     paired = options.path.suffix == ".bin"
     lists = ["--protocol", "lfw", "--pairs", options.path] if paired else [options.out / "labels.txt"]
-    words = map(str, [options.out / _EMBEDDINGS, *lists, "--out", options.out])
+    source = options.path.resolve()
+    named = [
+        "--name",
+        options.run.resolve().name,
+        "--dataset",
+        source.name if source.is_dir() else source.stem,
+    ]
+    words = map(str, [options.out / _EMBEDDINGS, *lists, "--out", options.out, *named])
     print(f"{told}\nevaluate python -m lossbench.evaluate {shlex.join(words)}")
     return 0
 

@@ -80,6 +80,11 @@ def read_record(folder_or_file: Path | str) -> Record:
     return _parse(content, path)
 
 
+def run_folder_of(path: Path) -> Path:
+    """The folder of a run, given it or its ``result.json``."""
+    return path.parent if path.name == RESULT else path
+
+
 def read_records(
     paths: Iterable[Path | str], *, on_broken: Callable[[RecordError], object] | None = None
 ) -> list[tuple[Path, Record]]:

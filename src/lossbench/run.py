@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from lossbench.config import ConfigError
 from lossbench.contradictions import contradictions
 from lossbench.identity import foreign_code, run_folder, run_id, run_names
-from lossbench.records import Record, RecordError, read_record
+from lossbench.records import Record, RecordError, read_record, run_folder_of
 from lossbench.report.export import read_runs, run_numbers
 
 
@@ -69,7 +69,7 @@ def _named(config: Mapping[str, Any], choices: Mapping[str, str] | None) -> tupl
     """The configuration with its teacher known, the run's id, and its folder."""
     config = dict(config)
     if config.get("teacher"):
-        config["teacher"] = _teacher(Path(config["teacher"]).expanduser())
+        config["teacher"] = _teacher(run_folder_of(Path(config["teacher"]).expanduser()))
     for fault in contradictions(config, choices or {}):
         raise ConfigError(fault)
     identity = _identify(config, choices)

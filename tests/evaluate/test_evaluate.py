@@ -162,10 +162,17 @@ def test_two_systems_are_compared_on_the_same_identities(files, capsys):
     assert "TAR@FAR=1e-1" in capsys.readouterr().out.partition("against")[2]
 
 
-def test_a_system_compared_with_itself_has_no_difference(files):
+def test_a_system_compared_with_itself_has_no_difference(files, capsys):
     options = ("--bootstrap", "200", "--no-figures", "--against", str(files / "faces.npy"))
     assert call(files, *options) == 0
     assert read_record(files / "out").details["against"]["differences"] == {}
+    assert "faces.npy: no metric differs in any replicate, nothing to compare" in capsys.readouterr().out
+
+
+def test_rows_and_their_system_have_the_names_they_are_given(files):
+    call(files, "--no-figures", "--bootstrap", "0", "--name", "mine", "--dataset", "passports")
+    details = read_record(files / "out").details
+    assert (details["head"], details["dataset"]) == ("mine", "passports")
 
 
 def test_labels_in_the_first_file_are_those_of_both(files, capsys):

@@ -39,7 +39,7 @@ class Foreign(nn.Module):
         _check_rows(shape, channels, size)
         self.channels = channels
         self.size = size
-        self.module = _made(module)
+        self.module = made_module(module)
         found = self._dry_run(shape)
         self.embed = nn.Identity() if dim is None else nn.Linear(found, dim)
         self.dim = found if dim is None else dim
@@ -88,7 +88,8 @@ def _check_rows(shape: Sequence[int], channels: int | None, size: int | None) ->
         )
 
 
-def _made(module: Callable[[], nn.Module]) -> nn.Module:
+def made_module(module: Callable[[], nn.Module]) -> nn.Module:
+    """What ``module()`` returns; ValueError in one line where that is no module."""
     try:
         made = module()
     except Exception as error:

@@ -76,6 +76,11 @@ def _comparison(record: Record) -> list[str]:
     against = record.details.get("against")
     if not against:
         return []
+    if not against["differences"]:
+        return [
+            f"against {against['embeddings']}: no metric differs in any replicate, nothing to compare",
+            "",
+        ]
     people = record.split["roles"]["test"]["identities"]
     differences = against["differences"]
     lines = [
@@ -188,6 +193,9 @@ def _parser() -> argparse.ArgumentParser:
         help="embeddings of the same rows by another system: differences",
     )
     parser.add_argument("--name", help="what to call these embeddings in tables (default: the file's name)")
+    parser.add_argument(
+        "--dataset", help="what to call the rows (default: the name of LABELS or of the list)"
+    )
     parser.add_argument("--no-figures", action="store_true", help="numbers only")
     parser.add_argument("--force", action="store_true", help="evaluate again and write over DIR")
     return parser

@@ -53,7 +53,7 @@ def evaluate_files(
                 f"{request.out}: holds the result of something else; choose another --out, or --force"
             )
         drawn = (request.out / FIGURES).exists() or not request.figures
-        if drawn and before.details.get("head") == _names(request)["head"]:
+        if drawn and all(before.details.get(key) == _names(request)[key] for key in ("head", "dataset")):
             return before, True
     elif not request.force and (foreign := foreign_file(request.out)):
         raise ConfigError(f"{foreign}: was not written by an evaluation; choose another --out, or --force")
@@ -100,8 +100,12 @@ def _write(
 
 
 def _names(request: Request) -> dict[str, Any]:
-    dataset = (request.labels or request.media or request.pairs or request.embeddings).stem
-    names = {"dataset": dataset, "head": request.name or request.embeddings.stem, "knobs": {}}
+    rows = request.labels or request.media or request.pairs or request.embeddings
+    names = {
+        "dataset": request.dataset or rows.stem,
+        "head": request.name or request.embeddings.stem,
+        "knobs": {},
+    }
     return names | {"embeddings": str(request.embeddings)}
 
 

@@ -54,6 +54,7 @@ class Request:
     bootstrap: int
     seed: int
     name: str | None = None
+    dataset: str | None = None
     against: Path | None = None
     pairs: Path | None = None
     trials: Path | None = None

@@ -49,7 +49,11 @@ def _draws(
         test = torch.randperm(len(names), generator=generator)[round(train_share * len(names)) :]
         wanted = round(gallery_share * len(test))
         several = test[images[test] >= 2]
-        if not 1 <= wanted <= len(several):
+        if not wanted:
+            raise ValueError(
+                f"gallery_share={gallery_share:g}: of {len(test)} test identities that is nobody"
+            )
+        if wanted > len(several):
             raise ValueError(
                 f"gallery_share={gallery_share:g}: asks for {wanted} identities with two images, "
                 f"{len(several)} of {len(test)} test identities have them"

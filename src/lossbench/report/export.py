@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,9 @@ def read_runs(path: Path) -> dict[str, dict[str, str]]:
 
 
 def run_numbers(row: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """metrics, cost and environment of a row of ``runs.csv``; a blank metric is None."""
+    """metrics, cost and environment of a row of ``runs.csv``, rank 5 before 10; a blank metric is None."""
     groups: dict[str, dict[str, Any]] = {"metrics": {}, "cost": {}, "environment": {}}
-    for name, cell in row.items():
+    for name, cell in sorted(row.items(), key=lambda item: _natural(item[0])):
         prefix, _, rest = name.partition("/")
         if prefix in ("val", "test"):
             groups["metrics"][name] = float(cell) if cell else None
@@ -65,6 +66,11 @@ def run_numbers(row: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         elif prefix == "environment" and cell:
             groups["environment"][rest] = cell
     return groups
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sort key that compares the numbers in a name as numbers."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _estimate_columns(group: Group, metric: str) -> dict[str, Any]:

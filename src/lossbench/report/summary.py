@@ -170,7 +170,12 @@ def _cost_cells(name: str, value: float | None) -> Cells:
 
 
 def _next_steps(folder: Path) -> list[str]:
-    """Commands are quoted for the shell; W&B's line only where the run has logged to it."""
+    """Commands are quoted for the shell; W&B's line only where the run has logged to it.
+
+    folder: or the table that a run was taken from, which is all there is of it.
+    """
+    if folder.is_file():
+        return [f"{'table':<8} {shlex.quote(str(folder))}"]
     quoted = shlex.quote(str(folder))
     steps = [("record", shlex.quote(str(folder / "result.json")))]
     if (folder / "figures").is_dir():

@@ -30,7 +30,10 @@ class CumulativeWeight:
         self.column = torch.arange(drawn.shape[1], device=drawn.device).unsqueeze(1)
         self.sums = [drawn.new_zeros(drawn.shape[1], dtype=torch.float64)]
         self.stacked = torch.stack(self.sums)
-        self.sample: tuple[Tensor, Tensor] | None = None  # (r,) each: weight above it, and what 1 stands for
+        self.exact = len(
+            ranked.identity
+        )  # from here on, a sample; (r,) weight above it, and what 1 stands for
+        self.sample: tuple[Tensor, Tensor] | None = None
         self.buffers = drawn.new_empty(2, max(_SUMMED, _CHUNK), drawn.shape[1])
 
     @property
@@ -66,6 +69,7 @@ class CumulativeWeight:
         own = self.weight(torch.full_like(self.column[:, 0], exact))
         drawn, lacking = self.sums[-1] - own, total - own
         # A hair less, that no sum is rounded to more than the total.
+        self.exact = exact
         self.sample = own, lacking / drawn.clamp(min=1) * (1 - 2**-50)
         return (drawn > 0) | (lacking == 0)
 
@@ -81,6 +85,16 @@ class CumulativeWeight:
 
         entries: (k,) ascending. owner: (k,).
         """
+        if self.sample is None:
+            return self._total(entries, owner)
+        above, each = self.sample
+        split = int(torch.searchsorted(entries, self.exact, right=True))
+        beyond = owner[split:].bincount(minlength=len(self.drawn)).double() @ self.drawn.double()
+        own, lower = self._total(entries[:split], owner[:split]), self._total(entries[split:], owner[split:])
+        return own + beyond * above + (lower - beyond * above) * each
+
+    def _total(self, entries: Tensor, owner: Tensor) -> Tensor:
+        """``total``, each entry standing for itself."""
         total = torch.zeros_like(self.sums[0])
         starts = torch.arange(0, len(self.identity) + _CHUNK, _CHUNK, device=entries.device)
         # Nothing is before the first entry.
@@ -88,14 +102,15 @@ class CumulativeWeight:
         for chunk, (first, last) in enumerate(pairwise(split)):
             if first == len(entries):
                 break
+            if first == last and len(self.sums) > chunk + 1:
+                continue
             own = self._weights(slice(chunk * _CHUNK, (chunk + 1) * _CHUNK))
             upto = self.sums[chunk] + own.cumsum(0, dtype=torch.int32)
-            stretched = self._stretched(upto)
             if len(self.sums) == chunk + 1:
                 self.sums.append(upto[-1].clone())
             for start in range(first, last, _ENTRIES):
                 part = slice(start, min(start + _ENTRIES, last))
-                before = stretched.index_select(0, entries[part] - chunk * _CHUNK - 1)
+                before = upto.index_select(0, entries[part] - chunk * _CHUNK - 1)
                 total += (before * self.drawn.index_select(0, owner[part])).sum(0)
         return total
 

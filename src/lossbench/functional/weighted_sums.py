@@ -30,9 +30,8 @@ class CumulativeWeight:
         self.column = torch.arange(drawn.shape[1], device=drawn.device).unsqueeze(1)
         self.sums = [drawn.new_zeros(drawn.shape[1], dtype=torch.float64)]
         self.stacked = torch.stack(self.sums)
-        self.exact = len(
-            ranked.identity
-        )  # from here on, a sample; (r,) weight above it, and what 1 stands for
+        self.exact = len(ranked.identity)
+        # Of the entries from ``exact`` on: (r,) the weight above them, and what a weight of 1 stands for.
         self.sample: tuple[Tensor, Tensor] | None = None
         self.buffers = drawn.new_empty(2, max(_SUMMED, _CHUNK), drawn.shape[1])
 
@@ -68,8 +67,8 @@ class CumulativeWeight:
             pass
         own = self.weight(torch.full_like(self.column[:, 0], exact))
         drawn, lacking = self.sums[-1] - own, total - own
-        # A hair less, that no sum is rounded to more than the total.
         self.exact = exact
+        # A hair less, that no sum is rounded to more than the total.
         self.sample = own, lacking / drawn.clamp(min=1) * (1 - 2**-50)
         return (drawn > 0) | (lacking == 0)
 

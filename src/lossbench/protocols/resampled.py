@@ -33,7 +33,7 @@ SAMPLE, FEWEST_ACCEPTED = 2**17, 1000
 """Impostor pairs drawn for rates that need more than the tail holds, and how many these must accept."""
 HIGHEST = 2**15, 1 / 2500
 """How many of the highest impostor scores, or which share of all, a sample stands beside. What a genuine pair
-loses to impostors is then known to 7 % wherever it lies, however little a good system loses."""
+loses to impostors is then known to 7 % wherever it lies, however little a good system loses; of up to 5e9."""
 
 
 def resampled(drawn: Mapping[str, Tensor], without: Mapping[str, str] | None = None) -> Evaluation:
@@ -77,7 +77,7 @@ def resampled_pairs(
     impostors = found.details["impostor_pairs"]
     exact = {name: far for name, far in rates.items() if _countable(name, far, impostors)}
     even = {name: far for name, far in rates.items() if name not in exact and far * SAMPLE >= FEWEST_ACCEPTED}
-    highest = max(HIGHEST[0], math.ceil(HIGHEST[1] * impostors)) if even else 1
+    highest = min(max(HIGHEST[0], math.ceil(HIGHEST[1] * impostors)), LONGEST_TAIL) if even else 1
     far, spare = 1.0, 1.0
     if impostors > LONGEST_TAIL:
         far = max(*exact.values(), highest / impostors)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lossbench.command import finish
 from lossbench.data.__main__ import main
 from lossbench.data.checking import find_faults
 from lossbench.data.contents import contents
@@ -178,8 +179,10 @@ def test_ctrl_c_is_one_line(tmp_path: Path, capsys, monkeypatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("lossbench.data.checking.examined", interrupted)
-    assert main(["check", str(write_folder(tmp_path, GOOD))]) == 130
-    assert capsys.readouterr().err == "lossbench.data: error: stopped\n"
+    folder = write_folder(tmp_path, GOOD)
+    with pytest.raises(SystemExit, match="130"):
+        finish(lambda: main(["check", str(folder)]), "lossbench.data")
+    assert capsys.readouterr().err == "lossbench.data: stopped\n"
 
 
 def test_memory_holds_a_few_chunks_at_a_time(tmp_path: Path, monkeypatch) -> None:

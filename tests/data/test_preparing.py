@@ -121,15 +121,6 @@ def test_a_mistake_is_answered_in_one_line(capsys, arguments: list[str], message
     assert message in lines[0]
 
 
-def test_ctrl_c_is_one_line(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("lossbench.data.preparing.with_cautions", interrupted)
-    assert prepared("blobs") == 130
-    assert capsys.readouterr().err == "lossbench.data: error: stopped\n"
-
-
 def test_a_sheet_is_the_same_whenever_it_is_written(tmp_path: Path) -> None:
     dataset = images({"train": 9, "test_open": 2})
     for name in ("one.png", "deep/other.png"):

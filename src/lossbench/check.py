@@ -149,7 +149,8 @@ def _probe_head_and_loss(config: Mapping[str, Any]) -> None:
 def _probe_loss(
     name: str, loss: Callable[..., Tensor], seen: Tensor, target: Tensor, *others: Tensor
 ) -> None:
-    before = seen.clone()
+    before = seen.detach()
+    seen = before.clone().requires_grad_() * 1  # no leaf: those cannot be written into
     values = loss(seen, target, *others)
     if not isinstance(values, Tensor):
         raise ValueError(f"{name}: must return a tensor, got {type(values).__name__}")
@@ -161,7 +162,7 @@ def _probe_loss(
         raise ValueError(f"{name}: is not finite on ordinary scores")
     if not torch.equal(seen, before):
         raise ValueError(f"{name}: writes into its input; work on a copy")
-    if not loss(before.requires_grad_(), target, *others).requires_grad:
+    if not values.requires_grad:
         raise ValueError(f"{name}: has no gradient; is something in it detached?")
 
 

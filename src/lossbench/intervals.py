@@ -94,10 +94,11 @@ def bootstrap_p(value: float, replicates: Sequence[float], identities: int) -> f
     """Return the two-sided p that ``value`` is 0 by the chance of having met these identities.
 
     replicates: two or more of it, with ``identities`` identities drawn again. Student's t with one degree of
-    freedom less than identities: the share of replicates beyond 0 is too small where these are few.
+    freedom less than identities, or replicates where these are fewer: the share of replicates beyond 0 is too
+    small with few identities.
 
     >>> round(bootstrap_p(1.0, [0.0, 1.0, 2.0], 20), 3)
-    0.342
+    0.433
     """
     part = _of_people(replicates, identities)
     return _chance([part], abs(value)) if part.error > 0 else 1.0

@@ -27,6 +27,7 @@ def pair_roc(embedding: Tensor, label: Tensor, *, block: int = 1024) -> RocCurve
     gives them in a tenth of the time.
     Raises ValueError for wrong shapes, rows with NaN or infinity, negative labels, or block < 1.
 
+    >>> import torch
     >>> curve = pair_roc(torch.eye(3)[[0, 0, 1]], torch.tensor([5, 5, 8]))
     >>> curve.thresholds.tolist(), curve.genuine, curve.impostors, curve.impostors_accepted.tolist()
     ([1.0], 1, 2, [0])

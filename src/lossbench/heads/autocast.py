@@ -18,7 +18,7 @@ def without_autocast(method: Callable[..., Result]) -> Callable[..., Result]:
     @wraps(method)
     def precise(self: Any, embedding: Tensor, *arguments: Any, **options: Any) -> Result:
         device = embedding.device.type
-        if not torch.is_autocast_enabled(device):
+        if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
             return method(self, embedding, *arguments, **options)
         with torch.autocast(device, enabled=False):
             return method(self, embedding.to(self.weight.dtype), *arguments, **options)

@@ -41,6 +41,7 @@ def shown(renderable: object, width: int = 200) -> str:
         ("val/auc", "val AUC"),
         ("test/macro/eer", "macro EER"),
         ("test/trials/realised_far_1e_4_mean", "trials FAR realised for TAR@FAR=1e-4, mean"),
+        ("test/insightface/tpir_fpir_2_5e_2", "insightface TPIR@FPIR=2.5e-2"),
         ("test/mean_norm", "mean norm"),
     ],
 )

@@ -23,7 +23,7 @@ class Kind(NamedTuple):
     rate: bool = True
 
 
-_AT = r"far_((?:\d+_)?\d+e)_(\d+)"  # 1e_3 is 1e-3, 2_5e_3 is 2.5e-3
+_AT = r"((?:\d+_)?\d+e)_(\d+)"  # 1e_3 is 1e-3, 2_5e_3 is 2.5e-3
 
 _KINDS = (
     Kind("accuracy", "accuracy", CLOSED_SET),
@@ -35,15 +35,15 @@ _KINDS = (
     Kind("ece_scaled", "ECE, scaled", CLOSED_SET, better=-1),
     Kind("auc", "AUC", VERIFICATION),
     Kind("eer", "EER", VERIFICATION, better=-1),
-    Kind(f"tar_{_AT}", r"TAR@FAR=\1-\2", VERIFICATION),
-    Kind(f"realised_{_AT}", r"FAR realised for TAR@FAR=\1-\2", VERIFICATION, better=0),
+    Kind(f"tar_far_{_AT}", r"TAR@FAR=\1-\2", VERIFICATION),
+    Kind(f"realised_far_{_AT}", r"FAR realised for TAR@FAR=\1-\2", VERIFICATION, better=0),
     Kind("pair_accuracy", "pair accuracy", VERIFICATION),
     Kind("pair_accuracy_standard_error", "pair accuracy, standard error", VERIFICATION, better=0),
     Kind(r"cmc_(\d+)", r"rank-\1", IDENTIFICATION),
     Kind(r"cmc_(\d+)_distractors_(\d+)", r"rank-\1 of \2 distractors", IDENTIFICATION),
-    Kind(f"dir_{_AT}", r"DIR@FAR=\1-\2", IDENTIFICATION),
-    Kind(f"realised_dir_{_AT}", r"FAR realised for DIR@FAR=\1-\2", IDENTIFICATION, better=0),
-    Kind(r"tpir_fpir_(\d+e)_(\d+)", r"TPIR@FPIR=\1-\2", IDENTIFICATION),
+    Kind(f"dir_far_{_AT}", r"DIR@FAR=\1-\2", IDENTIFICATION),
+    Kind(f"realised_dir_far_{_AT}", r"FAR realised for DIR@FAR=\1-\2", IDENTIFICATION, better=0),
+    Kind(f"tpir_fpir_{_AT}", r"TPIR@FPIR=\1-\2", IDENTIFICATION),
 )
 # What became of several trials: ending, as printed, and whether better stays better.
 _ENDINGS = (

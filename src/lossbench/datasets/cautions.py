@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -87,7 +87,8 @@ def with_leak(dataset: Dataset, share: float, seed: int) -> Dataset:
     test = dataset.splits.get("test_open")
     if test is None or not dataset.open_set:
         raise ValueError(f"leak={share}: {dataset.name} has no test identities apart from those it trains on")
-    aside = _halves(test)
+    digests = pixel_digests(test.data, test.rows)
+    aside = _halves(test, digests)
     eligible = np.unique(test.labels[aside])
     if share and not len(eligible):
         raise ValueError(
@@ -96,9 +97,9 @@ def with_leak(dataset: Dataset, share: float, seed: int) -> Dataset:
     drawn = eligible[_raw(seed, len(eligible)).argsort(kind="stable")]
     leaked = np.sort(drawn[: round(share * len(eligible))])
     tested = _part(test, np.flatnonzero(~aside))
-    moved = _part(test, np.flatnonzero(aside & np.isin(test.labels, leaked)))
     judged = [split for role, split in dataset.splits.items() if role in ("val", "test", "val_open")]
-    moved = _part(moved, np.flatnonzero(~_shown(moved, [*judged, tested])))
+    shown = np.concatenate([digests[~aside], *(pixel_digests(split.data, split.rows) for split in judged)])
+    moved = _part(test, np.flatnonzero(aside & np.isin(test.labels, leaked) & ~np.isin(digests, shown)))
     leaked = np.unique(moved.labels)
     names = tuple(test.names[label] for label in leaked)
     labels = dataset.classes + np.searchsorted(leaked, moved.labels)
@@ -114,18 +115,12 @@ def with_leak(dataset: Dataset, share: float, seed: int) -> Dataset:
     return _changed(dataset, splits, facts, leaked=names, pairs=None)
 
 
-def _shown(split: Split, others: Sequence[Split]) -> np.ndarray:
-    """(n,) bool: which images of a split are in one of the others as well."""
-    known = [pixel_digests(other.data, other.rows) for other in others]
-    return np.isin(pixel_digests(split.data, split.rows), np.concatenate(known))
-
-
-def _halves(split: Split) -> np.ndarray:
+def _halves(split: Split, digests: np.ndarray) -> np.ndarray:
     """(n,) bool: half of the images of each identity with four or more, chosen by their pixels.
 
     Rows that repeat an image go where it goes.
     """
-    _, digest = np.unique(pixel_digests(split.data, split.rows), return_inverse=True)
+    _, digest = np.unique(digests, return_inverse=True)
     width = int(digest.max(initial=0)) + 1
     images, image = np.unique(split.labels * width + digest, return_inverse=True)
     owner = images // width

@@ -57,9 +57,7 @@ class ByIdentity:
         of_identity = self._identities(collection, given, ~left_out)
         role = np.where(left_out, "", of_identity[collection.labels])
         self._hold_out(collection, given, role)
-        apart = np.isin(role, CLOSED) & np.isin(images, images[np.isin(role, ("val_open", "test_open"))])
-        role[apart] = ""
-        facts = _left_out(name, images, role, apart)
+        facts = _left_out(name, images, role)
         facts |= duplicate_facts(collection, name, images, left_out, role)
         return divided(collection, name, role, open_set=True, facts=facts)
 
@@ -160,7 +158,7 @@ class ByImage:
         left_out = copies(collection, images)
         role = np.where(left_out, "", np.where(given == "", "train", given))
         self._draw(collection, role)
-        facts = _left_out(name, images, role, np.zeros(len(role), dtype=bool))
+        facts = _left_out(name, images, role)
         facts |= duplicate_facts(collection, name, images, left_out, role)
         return divided(collection, name, role, open_set=False, facts=facts)
 
@@ -179,14 +177,16 @@ class ByImage:
                 logger.warning("%s_fraction=%s: no class has images enough for one: no %s", one, asked, one)
 
 
-def _left_out(name: str, images: np.ndarray, role: np.ndarray, known: np.ndarray) -> dict[str, int]:
-    """Take out of train what is tested under another name: which name is right cannot be known.
+def _left_out(name: str, images: np.ndarray, role: np.ndarray) -> dict[str, int]:
+    """Take out of (n,) row roles what is tested under another name: which name is right cannot be known.
 
-    known: (n,) bool, rows taken out before for the same reason, to be counted and told as well.
+    What is in val_open or test_open goes from all three closed-set splits, what is in val or test from train.
     """
-    taught = (role == "train") & np.isin(images, images[np.isin(role, ("val", "test"))])
-    role[taught] = ""
-    count = int((known | taught).sum())
+    count = 0
+    for those, tested in ((CLOSED, ("val_open", "test_open")), (("train",), ("val", "test"))):
+        known = np.isin(role, those) & np.isin(images, images[np.isin(role, tested)])
+        role[known] = ""
+        count += int(known.sum())
     if count:
         logger.warning("%s: %d training rows show an image that is tested on: left out", name, count)
     return {"left_out_of_training": count} if count else {}

@@ -13,8 +13,9 @@ def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
 
     choices: option chosen per group; the resolved config alone no longer shows what was asked for.
     """
-    yield from _not_boolean(config, choices)
-    yield from _unheard(config, choices)
+    bodies = dict(_chosen(choices))
+    yield from _not_boolean(config, bodies)
+    yield from _unheard(config, bodies)
     yield from _unscheduled(config, choices)
     loss = choices.get("loss")
     for group, wanted in (config.get("preset") or {}).items():
@@ -26,20 +27,20 @@ def contradictions(config: Mapping[str, Any], choices: Mapping[str, str]) -> Ite
             )
 
 
-def _not_boolean(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
+def _not_boolean(config: Mapping[str, Any], bodies: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     """``no`` and ``off`` where true or false belongs: they are words, which count as true."""
     known = dict(flatten(read_yaml(conf_dir() / "config.yaml")))
-    for group, body in _chosen(choices):
+    for group, body in bodies.items():
         known |= {f"{group}.{key}": value for key, value in flatten(body.get(group, body))}
     for key, value in flatten(config):
         if isinstance(known.get(key), bool) and not isinstance(value, bool):
             yield f"{key}={value}: must be true or false"
 
 
-def _unheard(config: Mapping[str, Any], choices: Mapping[str, str]) -> Iterator[str]:
+def _unheard(config: Mapping[str, Any], bodies: Mapping[str, dict[str, Any]]) -> Iterator[str]:
     """Options set past their knob (head.s=50), which names and tables would go on calling s=30."""
     settings = dict(flatten(config))
-    for group, body in _chosen(choices):
+    for group, body in bodies.items():
         given = dict(flatten(config.get(group) or {}))  # without those that a schedule took the place of
         for key, value in flatten(body.get(group, {})):
             knob = str(value).removeprefix("${").removesuffix("}")

@@ -19,11 +19,13 @@ RECIPE = 2
 """Raised by hand whenever the same configuration and data would give other numbers."""
 
 
-def run_id(config: Mapping[str, Any], fingerprint: str) -> str:
+def run_id(config: Mapping[str, Any], fingerprint: str, code: Mapping[str, str] | None = None) -> str:
     """Hex sha256 of the parts and the seed of a resolved config, the data's fingerprint and RECIPE.
 
     Top-level knobs act only through the parts that refer to them, so the parts alone are hashed. Key order
     and null entries do not count: an option added later as null keeps the ids of older runs.
+
+    code: ``foreign_code(config)``, where it is known already.
     """
     parts = {name: config.get(name) for name in (*PARTS, "seed")}
     # Where the teacher lies does not matter, which run it is does.
@@ -31,8 +33,8 @@ def run_id(config: Mapping[str, Any], fingerprint: str) -> str:
     # Nor where the data lies: the fingerprint of a source of ours says what it is.
     parts["dataset"] = _without_path(config.get("dataset") or {})
     content = {"config": _canonical(parts), "data": fingerprint, "recipe": RECIPE}
-    if code := foreign_code(config):
-        content["code"] = code
+    if code := foreign_code(config) if code is None else code:
+        content["code"] = dict(code)
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

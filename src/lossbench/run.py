@@ -72,8 +72,9 @@ def _named(config: Mapping[str, Any], choices: Mapping[str, str] | None) -> tupl
         config["teacher"] = _teacher(run_folder_of(Path(config["teacher"]).expanduser()))
     for fault in contradictions(config, choices or {}):
         raise ConfigError(fault)
-    identity = _identify(config, choices)
-    if code := foreign_code(config):
+    code = foreign_code(config)
+    identity = _identify(config, choices, code)
+    if code:
         config["code"] = code
     return config, identity, run_folder(config, identity)
 
@@ -99,11 +100,11 @@ def _committed(config: Mapping[str, Any], identity: str) -> Outcome | None:
     return None
 
 
-def _identify(config: Mapping[str, Any], choices: Mapping[str, str] | None) -> str:
+def _identify(config: Mapping[str, Any], choices: Mapping[str, str] | None, code: Mapping[str, str]) -> str:
     """The run's id, without importing torch where the configuration is sound."""
     try:
         source = instantiate(config["dataset"]["source"])
-        return run_id(config, source.fingerprint())
+        return run_id(config, source.fingerprint(), code)
     except Exception as error:
         from lossbench.check import check
 

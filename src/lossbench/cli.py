@@ -19,6 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lossbench.command import nobody_reads
 from lossbench.config import ConfigError, conf_dir
 from lossbench.mistakes import explain, misplaced_dash, not_set
 
@@ -50,8 +51,7 @@ def main() -> int:
         _fail("stopped; the same command goes on from the last checkpoint")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: `... | head`
-        return 1
+        return nobody_reads()
     except Exception as error:
         if os.environ.get(_FULL_ERROR) == "1":
             raise

@@ -17,6 +17,11 @@ def finish(main: Callable[[], int], name: str) -> NoReturn:
         print(f"{name}: stopped", file=sys.stderr)
         status = 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        status = nobody_reads()
     sys.exit(status)
+
+
+def nobody_reads() -> int:
+    """Let what is still printed go nowhere, or the interpreter would complain as it ends; the exit status."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

@@ -37,13 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     paired = options.path.suffix == ".bin"
     lists = ["--protocol", "lfw", "--pairs", options.path] if paired else [options.out / "labels.txt"]
     source = options.path.resolve()
-    named = [
-        "--name",
-        options.run.resolve().name,
-        "--dataset",
-        source.name if source.is_dir() else source.stem,
-    ]
-    words = map(str, [options.out / _EMBEDDINGS, *lists, "--out", options.out, *named])
+    rows = source.name if source.is_dir() else source.stem
+    names = ["--name", options.run.resolve().name, "--dataset", rows]
+    words = map(str, [options.out / _EMBEDDINGS, *lists, "--out", options.out, *names])
     print(f"{told}\nevaluate python -m lossbench.evaluate {shlex.join(words)}")
     return 0
 

@@ -38,6 +38,12 @@ def call(folder, *options, embeddings="faces.npy", labels="people.txt", out="out
     return main([*paths, "--out", str(folder / out), *options])
 
 
+def command(files):
+    """The command in a process of its own, without options."""
+    words = [sys.executable, "-m", "lossbench.evaluate"]
+    return [*words, str(files / "faces.npy"), str(files / "people.txt")]
+
+
 def test_the_numbers_are_those_of_the_protocols(files, capsys):
     assert call(files, "--bootstrap", "0", "--no-figures") == 0
     record = read_record(files / "out")
@@ -129,15 +135,11 @@ def test_one_identity_alone_has_no_numbers_but_reasons(files, capsys):
 
 def test_the_files_are_left_alone_and_no_warning_is_printed(files):
     before = (files / "faces.npy").read_bytes()
-    command = [
-        sys.executable,
-        "-m",
-        "lossbench.evaluate",
-        str(files / "faces.npy"),
-        str(files / "people.txt"),
-    ]
     done = subprocess.run(
-        [*command, "--out", str(files / "out"), "--no-figures"], capture_output=True, text=True, check=True
+        [*command(files), "--out", str(files / "out"), "--no-figures"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stderr == ""
     assert (files / "faces.npy").read_bytes() == before
@@ -413,15 +415,8 @@ def test_official_trials_are_refused_for_rows_in_another_order(files, capsys):
 
 
 def test_the_recorded_command_is_the_one_that_ran(files):
-    command = [
-        sys.executable,
-        "-m",
-        "lossbench.evaluate",
-        str(files / "faces.npy"),
-        str(files / "people.txt"),
-    ]
     subprocess.run(
-        [*command, "--out", str(files / "my out"), "--no-figures", "--bootstrap", "0"],
+        [*command(files), "--out", str(files / "my out"), "--no-figures", "--bootstrap", "0"],
         capture_output=True, check=True,
     )  # fmt: skip
     told = read_record(files / "my out").environment["command"]

@@ -20,7 +20,7 @@ def with_impostor_sample(
 
     embedding: (n, d), label: (n,), those that tail was made of. drawn: impostor pairs drawn evenly of all,
     with replacement; those among the highest are dropped. Which are drawn hangs on the labels alone, so that
-    two systems on the same rows share them. Scores that tie with the last of the highest are left to them.
+    two systems on the same rows share them. What ties with the last of the highest is left to the sample.
     Raises ValueError where there is no impostor pair.
     """
     check_range("highest", highest, low=0, integer=True)

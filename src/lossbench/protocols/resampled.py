@@ -32,8 +32,8 @@ MOST_WEIGHED = 2**19
 SAMPLE, FEWEST_ACCEPTED = 2**17, 1000
 """Impostor pairs drawn for rates that need more than the tail holds, and how many these must accept."""
 HIGHEST = 2**15, 1 / 2500
-"""How many of the highest impostor scores, or which share of all, a sample stands beside. What a genuine pair
-loses to impostors is then known to 7 % wherever it lies, however little a good system loses; of up to 5e9."""
+"""How many of the highest impostor scores, or which share of all, a sample stands beside. Of up to 5e9 pairs,
+what a genuine pair loses to impostors is then known to 7 % wherever it lies, however little that is."""
 
 
 def resampled(drawn: Mapping[str, Tensor], without: Mapping[str, str] | None = None) -> Evaluation:

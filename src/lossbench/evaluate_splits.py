@@ -26,7 +26,7 @@ from lossbench.protocols import (
 
 
 @torch.no_grad()
-def embed(backbone: nn.Module, rows: Rows, *, precision: str, batch_size: int = 1024) -> Tensor:
+def embed(backbone: nn.Module, rows: Rows, *, precision: str, batch_size: int = 512) -> Tensor:
     """Embeddings (n, d) float32 of raw rows (n, ...), as the model sees them without augmentation."""
     labels = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
     backbone.eval()

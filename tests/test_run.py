@@ -558,6 +558,22 @@ def _reached(path):
     return torch.load(path, weights_only=True)["global_step"] if path.exists() else 0
 
 
+def test_the_cost_of_a_resumed_run_counts_the_training_before_its_checkpoint(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        _blow_at(patched, step=40)
+        with pytest.raises(RuntimeError, match="the fuse blew"):
+            start(tmp_path, *LONGER)
+    (checkpoint,) = _checkpoints(tmp_path)
+    content = torch.load(checkpoint, weights_only=True)
+    taken = content["callbacks"]["KeepLast"]["seconds"]
+    assert 0 < taken < 60
+    content["callbacks"]["KeepLast"]["seconds"] = taken + 1000
+    torch.save(content, checkpoint)
+
+    cost = start(tmp_path, *LONGER).record.cost
+    assert 1000 + taken < cost["train_seconds"] < cost["seconds"] < 1060
+
+
 def test_a_run_ended_by_kill_9_goes_on_and_ends_with_the_same_numbers_and_history(tmp_path):
     overrides = [word for word in QUICK if word != "trainer=smoke"]
     overrides += ["trainer.steps=800", "checkpoint_every=0", "log_every=5", "backbone.dropout=0.3"]

@@ -55,8 +55,8 @@ def execute(config: Mapping[str, Any], identity: str, folder: Path) -> Record:
             details=names | _details(fitted, val, test) | ({"without_interval": without} if without else {}),
             intervals=intervals,
             cost={
-                "seconds": time.perf_counter() - started,
-                "train_seconds": train_seconds,
+                "seconds": time.perf_counter() - started + fitted.seconds_before,
+                "train_seconds": train_seconds + fitted.seconds_before,
                 "peak_memory_mb": peak_memory_mb(device),
             },
             split=_split(data),

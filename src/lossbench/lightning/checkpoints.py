@@ -25,13 +25,22 @@ class KeepLast(pl.Callback):
     def __init__(self, folder: Path, seconds: float) -> None:
         self.path = folder / "last.ckpt"
         self.seconds = seconds
-        self._saved = time.monotonic()
+        self.before = 0.0
+        """Seconds of training behind the checkpoint that this one goes on from."""
+        self._saved = self._started = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.before + time.monotonic() - self._started}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.before = state["seconds"]
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Begin the epoch after the one that a checkpoint ends.
 
         Lightning takes an epoch that ended without a validation for unfinished: it would repeat a batch.
         """
+        self._started = time.monotonic()
         loop = trainer.fit_loop
         if loop.restarted_on_epoch_end:
             loop.epoch_progress.increment_completed()

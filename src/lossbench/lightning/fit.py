@@ -26,11 +26,15 @@ logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
 
 @dataclass(frozen=True)
 class Fitted:
-    """What training found: the loss at step 0 beside the one to expect, and the steps trained."""
+    """What training found: the loss at step 0 beside the one to expect, and the steps trained.
+
+    seconds_before: what they had taken where a resumed run went on from, else 0.
+    """
 
     initial_loss: float | None
     expected_loss: ExpectedLoss | None
     steps: int
+    seconds_before: float
 
 
 def fit(
@@ -54,6 +58,7 @@ def fit(
         module.to(memory_format=torch.channels_last)
     diagnostics = Diagnostics(log_every, data.data.dataset.classes)
     checkpoints = folder / "checkpoints"
+    last = KeepLast(checkpoints, checkpoint_every)
     callbacks = [SeedEpochs(seed), diagnostics, keep_best(checkpoints)]
     callbacks += [ProgressBar()] if progress else []
     with warnings.catch_warnings():
@@ -70,12 +75,12 @@ def fit(
             limit_val_batches=1.0 if validations else 0,
             num_sanity_val_steps=0,
             logger=list(loggers),
-            callbacks=[*callbacks, KeepLast(checkpoints, checkpoint_every)],
+            callbacks=[*callbacks, last],
             enable_model_summary=False,
             enable_progress_bar=False,
         )
         _fit_or_interrupt(trainer, module, data, resume)
-    return Fitted(diagnostics.initial_loss, diagnostics.expected, trainer.global_step)
+    return Fitted(diagnostics.initial_loss, diagnostics.expected, trainer.global_step, last.before)
 
 
 def _fit_or_interrupt(trainer: pl.Trainer, module: Training, data: InMemory, resume: Path | None) -> None:

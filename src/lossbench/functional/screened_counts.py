@@ -115,7 +115,11 @@ class Band:
         self._kept = counts.kept(first, last)
         self._value = counts.seen.score[self._kept].double()
         self._radius = torch.full_like(self._value, counts.error)
-        self._steps = (self._multiply, self._score)
+
+    @property
+    def _steps(self) -> tuple[Callable[[Tensor], None], ...]:
+        """Ways to look at pairs ever more closely. Not kept: a band would hold itself in memory."""
+        return self._multiply, self._score
 
     def first_refused(self, at: Sequence[float], low: int, high: int, refused: Refused) -> int:
         """Return the first point of low .. high - 1 that is refused, or ``high``."""

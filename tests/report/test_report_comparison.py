@@ -15,6 +15,7 @@ from lossbench.report.comparison import (
     compare,
     find_baseline,
     gaps_between,
+    group_names,
     read_people,
     replicate_arrays,
 )
@@ -97,6 +98,14 @@ def test_replicates_of_another_number_are_no_pairs():
     linear.replicates[METRIC] = linear.replicates[METRIC][:200]
     assert gaps_between(margin, linear, METRIC).people == ()
     assert replicate_arrays([margin, linear], [METRIC]) == {}
+
+
+def test_two_rows_of_one_name_go_by_their_labels():
+    margin, linear = groups()
+    for group in (margin, linear):
+        group.runs[:] = [replace(run, config={**run.config, "row": "mine"}) for run in group.runs]
+    assert group_names([margin]) == ["mine"]
+    assert group_names([margin, linear]) == ["amsoftmax m=0.35 s=30", "linear"]
 
 
 def test_an_unknown_baseline_is_refused_with_the_names_there_are():

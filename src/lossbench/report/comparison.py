@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,8 +41,10 @@ def find_baseline(groups: Sequence[Group], name: str) -> list[Group]:
 
 
 def group_names(groups: Sequence[Group]) -> list[str]:
-    """The row of each group in its experiment's table, else its label in figures."""
-    return [group.row or label for group, label in zip(groups, curve_labels(groups), strict=True)]
+    """The row of each group in its experiment's table; where it has none of its own, its label in figures."""
+    rows = Counter((group.part("dataset"), group.row) for group in groups)
+    alone = [group.row if rows[group.part("dataset"), group.row] == 1 else None for group in groups]
+    return [row or label for row, label in zip(alone, curve_labels(groups), strict=True)]
 
 
 def compare(

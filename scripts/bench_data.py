@@ -33,6 +33,7 @@ from lossbench.datasets.folders import find_images
 from lossbench.lightning.datamodule import Batches
 from lossbench.lightning.stored_rows import StoredRows
 from lossbench.readers.archives import read_files
+from lossbench.readers.members import members
 
 IDENTITIES, IMAGES, SIDE = 5749, 13_233, 144  # of LFW's crops
 HEIGHT, WIDTH, BOX = 112, 96, (29, 36, 125, 132)
@@ -107,7 +108,10 @@ def cache_in(folder: str) -> Iterator[None]:
 
 
 def prepare_anew() -> None:
-    with tempfile.TemporaryDirectory(dir=_temporary()) as folder, cache_in(folder):
+    """Into a cache of its own, removed at the end, and with nothing known of the archive."""
+    members.cache_clear()
+    folder = tempfile.mkdtemp(dir=_temporary())
+    with cache_in(folder):
         source(faces()).collect()
 
 

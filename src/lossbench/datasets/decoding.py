@@ -6,8 +6,9 @@ import io
 import math
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -140,18 +141,17 @@ def _eight_bits(values: np.ndarray) -> Image.Image:
     return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
-@dataclass
-class Decoded:
+class Decoded(NamedTuple):
     """Some images of many, in no particular order: which (rows), their pixels, and why others have none."""
 
-    rows: list[int] = field(default_factory=list)
-    images: list[np.ndarray] = field(default_factory=list)
-    broken: dict[int, str] = field(default_factory=dict)
+    rows: list[int]
+    images: list[np.ndarray]
+    broken: dict[int, str]
 
 
 def decode_all(encoded: Iterable[Encoded], pixels: Pixels) -> Iterator[Decoded]:
     """Decode files, with one thread a core; memory holds a few chunks at a time."""
-    return in_threads(partial(_decoded, pixels), chunks(encoded, least=math.prod(pixels.shape)))
+    return in_threads(partial(decode_chunk, pixels), chunks(encoded, least=math.prod(pixels.shape)))
 
 
 def chunks(encoded: Iterable[Encoded], *, least: int) -> Iterator[list[Encoded]]:
@@ -168,8 +168,9 @@ def chunks(encoded: Iterable[Encoded], *, least: int) -> Iterator[list[Encoded]]
         yield chunk
 
 
-def _decoded(pixels: Pixels, chunk: list[Encoded]) -> Decoded:
-    found = Decoded()
+def decode_chunk(pixels: Pixels, chunk: list[Encoded]) -> Decoded:
+    """Decode files, one after the other."""
+    found = Decoded([], [], {})
     for row, data in chunk:
         try:
             if isinstance(data, ValueError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,10 @@ import numpy as np
 
 from lossbench.datasets.collection import Collection
 from lossbench.datasets.dataset import Dataset
-from lossbench.datasets.decoding import Pixels, decode_all
+from lossbench.datasets.decoding import Pixels, chunks, decode_chunk
 from lossbench.datasets.folders import Found
 from lossbench.datasets.options import digest_of, divided_fingerprint
-from lossbench.datasets.prepared import Block, Plan, Prepared, prepared
+from lossbench.datasets.prepared import Plan, Prepared, is_large, prepared
 from lossbench.readers.archives import each_file
 
 logger = logging.getLogger(__name__)
@@ -78,7 +80,7 @@ class ImageFiles(ABC):
         return replace(dataset, facts={**dataset.facts, **{key: n for key, n in counts.items() if n}})
 
     def _stored(self) -> Prepared:
-        stored = prepared(self._name(), self._key(), self._plan)
+        stored = prepared(self._name(), self._key(), self._plan, large=is_large(self.place))
         if stored.facts["broken"] and not self.skip_broken:
             raise ValueError(f"{self._told(stored.facts)}; dataset.source.skip_broken=true leaves them out")
         return stored
@@ -105,22 +107,25 @@ class ImageFiles(ABC):
         columns = {"labels": labels.astype(np.int64), "origin": np.array(found.origin)}
         if found.given is not None:
             columns["given"] = np.array(found.given)
-        facts = {"images": len(found.files), "passed_over": found.passed_over, "broken": {}}
+        facts: dict[str, Any] = {
+            "images": len(found.files),
+            "passed_over": found.passed_over,
+            "broken": {},
+        }
         logger.info(
             "%s: %d images, %d other files passed over", self.path, len(found.files), found.passed_over
         )
-        shape = (len(found.files), *self._pixels.shape)
-        return Plan(shape, columns, names.tolist(), self._blocks(found, facts), facts)
-
-    def _blocks(self, found: Found, facts: dict[str, Any]) -> Iterator[Block]:
-        """Decoded images; those that are broken go to ``facts``."""
         rows = {name: row for row, name in enumerate(found.files)}
         encoded = ((rows[name], data) for name, data in each_file(found.root, found.files))
-        for decoded in decode_all(encoded, self._pixels):
-            facts["broken"] |= {found.origin[row]: reason for row, reason in decoded.broken.items()}
-            yield decoded.rows, decoded.images
-        if len(facts["broken"]) == len(found.files):
-            raise ValueError(self._told(facts))
+
+        def broken(row: int, reason: str) -> None:
+            facts["broken"][found.origin[row]] = reason
+            if len(facts["broken"]) == len(found.files):
+                raise ValueError(self._told(facts))
+
+        shape, decode = (len(found.files), *self._pixels.shape), partial(decode_chunk, self._pixels)
+        blocks = chunks(encoded, least=math.prod(self._pixels.shape))
+        return Plan(shape, columns, names.tolist(), blocks, decode=decode, broken=broken, facts=facts)
 
     def _told(self, facts: dict[str, Any]) -> str:
         broken = sorted(facts["broken"].items())

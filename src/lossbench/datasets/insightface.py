@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import numpy as np
 from lossbench.datasets.cache import Arrays, cached_arrays, digest
 from lossbench.datasets.collection import Collection
 from lossbench.datasets.dataset import Dataset
-from lossbench.datasets.decoding import Pixels, decode_all
+from lossbench.datasets.decoding import Pixels, chunks, decode_chunk
 from lossbench.datasets.folders import content_key
 from lossbench.datasets.options import digest_of, divided_fingerprint
-from lossbench.datasets.prepared import Block, Plan, prepared
+from lossbench.datasets.prepared import Plan, is_large, prepared
 from lossbench.datasets.progress import bar
 from lossbench.datasets.streaming import EncodedImages
 from lossbench.readers import RecordFile
@@ -75,7 +76,8 @@ class InsightFace:
         size = len(records.images) * math.prod(self._pixels.shape)
         if size > self.decoded_limit * 1e9:
             return self._encoded(records)
-        return prepared(self._name(), self._key(), lambda: self._plan(records)).collection()
+        large = is_large(records.path)
+        return prepared(self._name(), self._key(), lambda: self._plan(records), large=large).collection()
 
     @property
     def _pixels(self) -> Pixels:
@@ -108,15 +110,14 @@ class InsightFace:
     def _plan(self, records: RecordFile) -> Plan:
         columns, names = _columns(records, records.labels)
         _ = records.identities  # the file's own account of who is where
-        shape = (len(records.images), *self._pixels.shape)
-        return Plan(shape, columns, names, self._blocks(records))
-
-    def _blocks(self, records: RecordFile) -> Iterator[Block]:
         encoded = ((row, records.image_bytes(key)) for row, key in enumerate(records.images.tolist()))
-        for decoded in decode_all(encoded, self._pixels):
-            for row, reason in decoded.broken.items():
-                raise ValueError(f"{records.path}: key {records.images[row]}: {reason}")
-            yield decoded.rows, decoded.images
+
+        def broken(row: int, reason: str) -> None:
+            raise ValueError(f"{records.path}: key {records.images[row]}: {reason}")
+
+        shape, decode = (len(records.images), *self._pixels.shape), partial(decode_chunk, self._pixels)
+        blocks = chunks(encoded, least=math.prod(self._pixels.shape))
+        return Plan(shape, columns, names, blocks, decode=decode, broken=broken)
 
     def _encoded(self, records: RecordFile) -> Collection:
         """Rows that are decoded when they are asked for. To know them all, the file is read once."""

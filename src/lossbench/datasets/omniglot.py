@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +13,11 @@ import numpy as np
 from PIL import Image
 
 from lossbench.datasets.collection import Collection
-from lossbench.datasets.decoding import Pixels, decode_all
+from lossbench.datasets.decoding import Decoded, Encoded, Pixels, chunks, decode_chunk
 from lossbench.datasets.download import Remote
 from lossbench.datasets.files import Facts, fetch_file, file_key
 from lossbench.datasets.known import KnownSet
-from lossbench.datasets.prepared import Block, Plan, prepared
+from lossbench.datasets.prepared import Plan, prepared
 from lossbench.readers.archives import list_files, read_files
 from lossbench.validate import check_range
 
@@ -111,8 +112,14 @@ class Omniglot(KnownSet):
             rows.append(range(first, len(identities)))
         names, labels = np.unique(identities, return_inverse=True)
         columns = {"labels": labels.astype(np.int64), "origin": np.array(origin), "given": np.array(given)}
-        blocks = self._blocks(drawings, rows)
-        return Plan((len(labels), self.side, self.side, 1), columns, names.tolist(), blocks)
+
+        def broken(row: int, reason: str) -> None:
+            drawing = next(drawing for drawing, own in zip(drawings, rows, strict=True) if row in own)
+            raise ValueError(f"{drawing.place}: {drawing.file} {reason}")
+
+        shape, decode = (len(labels), self.side, self.side, 1), partial(_turned, self.side, rows)
+        blocks = chunks(_encoded(drawings), least=_SIDE**2)
+        return Plan(shape, columns, names.tolist(), blocks, decode=decode, broken=broken)
 
     def _roles(self, drawings: list[_Drawing]) -> list[str]:
         """'train', 'val' or 'test' of each drawing."""
@@ -126,26 +133,29 @@ class Omniglot(KnownSet):
         role = dict.fromkeys(alphabets, "train") | dict.fromkeys(drawn[: self.val_alphabets], "val")
         return ["test" if drawing.half == evaluation else role[drawing.alphabet] for drawing in drawings]
 
-    def _blocks(self, drawings: list[_Drawing], rows: list[range]) -> Iterator[Block]:
-        """Drawings, each with its turns if it has rows for them."""
-        pixels = Pixels(height=_SIDE, width=_SIDE, channels=1)
-        places = {(drawing.place, drawing.file): i for i, drawing in enumerate(drawings)}
-        encoded = (
-            (places[place, file], data)
-            for place in dict.fromkeys(drawing.place for drawing in drawings)
-            for file, data in read_files(place, [name for of, name in places if of == place])
-        )
-        for decoded in decode_all(encoded, pixels):
-            for i, reason in decoded.broken.items():
-                raise ValueError(f"{drawings[i].place}: {drawings[i].file} {reason}")
-            inks = zip(decoded.rows, map(self._ink, decoded.images), strict=True)
-            turned = [(row, np.rot90(ink, turns)) for i, ink in inks for turns, row in enumerate(rows[i])]
-            yield [row for row, _ in turned], [image for _, image in turned]
 
-    def _ink(self, image: np.ndarray) -> np.ndarray:
-        """(side, side, 1) uint8, white on black, of a drawing (105, 105, 1), black on white."""
-        whole = Image.fromarray(255 - image[..., 0])
-        return np.asarray(whole.resize((self.side, self.side), Image.Resampling.BOX))[..., None]
+def _encoded(drawings: list[_Drawing]) -> Iterator[Encoded]:
+    places = {(drawing.place, drawing.file): i for i, drawing in enumerate(drawings)}
+    for place in dict.fromkeys(drawing.place for drawing in drawings):
+        for file, data in read_files(place, [name for of, name in places if of == place]):
+            yield places[place, file], data
+
+
+def _turned(side: int, rows: list[range], chunk: list[Encoded]) -> Decoded:
+    """Drawings, each with its turns if it has ``rows`` for them."""
+    found, turned = decode_chunk(Pixels(height=_SIDE, width=_SIDE, channels=1), chunk), Decoded([], [], {})
+    for i, image in zip(found.rows, found.images, strict=True):
+        ink = _ink(side, image)
+        turned.rows.extend(rows[i])
+        turned.images.extend(np.rot90(ink, turns) for turns in range(len(rows[i])))
+    turned.broken.update((rows[i][0], reason) for i, reason in found.broken.items())
+    return turned
+
+
+def _ink(side: int, image: np.ndarray) -> np.ndarray:
+    """(side, side, 1) uint8, white on black, of a drawing (105, 105, 1), black on white."""
+    whole = Image.fromarray(255 - image[..., 0])
+    return np.asarray(whole.resize((side, side), Image.Resampling.BOX))[..., None]
 
 
 def _drawings(place: Path) -> Iterator[_Drawing]:

@@ -10,26 +10,36 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from threading import Event
+from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from lossbench.datasets.cache import Arrays, cache_folder, digest, one_line, report_unwritable
 from lossbench.datasets.collection import Collection
+from lossbench.datasets.decoding import Decoded
+from lossbench.datasets.processes import Processes
 from lossbench.datasets.progress import bar
 from lossbench.datasets.threads import in_threads
 
 logger = logging.getLogger(__name__)
 
 Block = tuple[Sequence[int], Sequence[np.ndarray]]
+Put = Callable[[Sequence[int], list[np.ndarray]], object]
+
+Share = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]  # as ``in_threads``
 
 _IMAGES = "images.npy"
 _FACTS = "facts.json"
+_MANY = 2048  # images for which it pays to start processes
+_LARGE = 1 << 24  # bytes of as many
+_SENT_EVERY = 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -42,13 +52,18 @@ class Plan:
     blocks: some rows and their images, uint8, in any order; other threads keep them, so that nobody may write
     into images once handed out. A row in none of them is left out, and so is an identity without rows.
     facts: anything that json can write, kept with the images; read after the last block.
+    decode: what makes such rows and images of a block, perhaps in another process: a function of a module;
+    None: they are there already.
+    broken: told of each row that turns out to have no image, and why.
     """
 
     shape: tuple[int, int, int, int]
     columns: Arrays
     names: Sequence[str]
-    blocks: Iterable[Block]
+    blocks: Iterable[Any]
     facts: dict[str, Any] = field(default_factory=dict)
+    decode: Callable[[Any], Decoded] | None = None
+    broken: Callable[[int, str], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,13 +81,15 @@ class Prepared:
         return Collection(self.images, names=self.names, sha256=self.sha256, **self.columns)
 
 
-def prepared(name: str, key: str, plan: Callable[[], Plan]) -> Prepared:
+def prepared(name: str, key: str, plan: Callable[[], Plan], *, large: bool = False) -> Prepared:
     """What is stored under ``key``, or else what ``plan`` makes, which is then stored.
 
-    name: begins the folder's name, for people. key: digest (hex) of all that decides the result. One process
-    prepares a key while others wait for it; what it leaves when it is killed is never read. A damaged folder
-    is reported in one line and made again; a cache that cannot be written is reported once and the images
-    stay in memory.
+    name: begins the folder's name, for people. key: digest (hex) of all that decides the result. large: let
+    processes that decode start while ``plan`` lists what there is.
+
+    One process prepares a key while others wait for it; what it leaves when it is killed is never read. A
+    damaged folder is reported in one line and made again; a cache that cannot be written is reported once and
+    the images stay in memory.
 
     Raises:
         ValueError: in one line, if the disk has no room; whatever ``plan`` raises.
@@ -85,8 +102,13 @@ def prepared(name: str, key: str, plan: Callable[[], Plan]) -> Prepared:
             # another process may have made it meanwhile
             found = _open(folder, report=True) if writable else None
             if found is None:
-                found = _store(folder, plan()) if writable else _in_memory(plan())
+                found = _store(folder, plan, large) if writable else _in_memory(plan())
     return found
+
+
+def is_large(file: Path) -> bool:
+    """Whether an archive of images, by its size, is worth processes that decode it."""
+    return file.is_file() and file.stat().st_size >= _LARGE
 
 
 def _open(folder: Path, *, report: bool = False) -> Prepared | None:
@@ -128,25 +150,34 @@ def _locked(folder: Path) -> Iterator[bool]:
         lock.release()
 
 
-def _store(folder: Path, plan: Plan) -> Prepared:
+def _store(folder: Path, make: Callable[[], Plan], large: bool) -> Prepared:
+    with Processes() as processes:
+        if large:
+            processes.start()
+        plan = make()
+        many = plan.decode is not None and plan.shape[0] >= _MANY
+        return _stored(folder, plan, processes.share if many or large else in_threads)
+
+
+def _stored(folder: Path, plan: Plan, share: Share) -> Prepared:
     """Write beside ``folder``, then rename: nobody ever opens half a folder."""
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    unfinished = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
     _sweep(folder.parent)
     _check_room(folder.parent, math.prod(plan.shape))
     try:
-        partial.mkdir()
-        pixels = _write_images(partial / _IMAGES, plan)
-        images = np.load(partial / _IMAGES, mmap_mode="r+")
+        unfinished.mkdir()
+        pixels = _write_images(unfinished / _IMAGES, plan, share)
+        images = np.load(unfinished / _IMAGES, mmap_mode="r+")
         made = _described(images, pixels, plan)
         if len(made.images) < len(images):
             images.flush()
-            _shortened(partial / _IMAGES, made.images)
-        _write_rest(partial, made)
+            _shortened(unfinished / _IMAGES, made.images)
+        _write_rest(unfinished, made)
         shutil.rmtree(folder, ignore_errors=True)  # a damaged one
-        partial.replace(folder)
+        unfinished.replace(folder)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
         raise
     return _open(folder) or made
 
@@ -161,10 +192,10 @@ def _shortened(path: Path, kept: np.ndarray) -> None:
 
 def _sweep(cache: Path) -> None:
     """Remove what killed processes left: nobody holds the lock of it."""
-    for partial in cache.glob("*.partial"):
+    for unfinished in cache.glob("*.partial"):
         try:
-            with FileLock(partial.with_suffix(".lock"), timeout=0):
-                shutil.rmtree(partial, ignore_errors=True)
+            with FileLock(unfinished.with_suffix(".lock"), timeout=0):
+                shutil.rmtree(unfinished, ignore_errors=True)
         except (OSError, Timeout):
             continue
 
@@ -178,25 +209,46 @@ def _check_room(cache: Path, needed: int) -> None:
         )
 
 
-def _write_images(path: Path, plan: Plan) -> np.ndarray:
+def _write_images(path: Path, plan: Plan, share: Share) -> np.ndarray:
     """Write an .npy file; what ``_filled`` returns. Through a memory map it takes three times as long."""
-    row_bytes = math.prod(plan.shape[1:])
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": plan.shape}
         np.lib.format.write_array_header_1_0(file, header)
         start = file.tell()
-        file.truncate(start + plan.shape[0] * row_bytes)
-        one_at_a_time = Lock()
-
-        def put(row: int, image: np.ndarray) -> None:
-            with one_at_a_time:
-                file.seek(start + row * row_bytes)
-                file.write(image.data)
-
-        pixels = _filled(put, plan)
+        file.truncate(start + math.prod(plan.shape))
         file.flush()
-        os.fsync(file.fileno())  # or the folder's name may outlive a failing computer, and its contents not
-    return pixels
+        with _sent_to_disk(file.fileno()):
+            return _filled(partial(_put, path, start), plan, share)
+
+
+def _put(path: Path, start: int, rows: Sequence[int], images: list[np.ndarray]) -> None:
+    """Write images into a file whose first row begins at byte ``start``."""
+    with path.open("r+b") as file:
+        for row, image in zip(rows, images, strict=True):
+            file.seek(start + row * image.nbytes)
+            file.write(image.data)
+
+
+@contextmanager
+def _sent_to_disk(file: int) -> Iterator[None]:
+    """See to it that what is written meanwhile outlives a failing computer, as the folder's name may.
+
+    A thread does this all the time: at the end one would wait for all of it.
+    """
+    done = Event()
+
+    def send() -> None:
+        while not done.wait(_SENT_EVERY):
+            os.fsync(file)
+
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send)
+        try:
+            yield
+        finally:
+            done.set()
+            sending.result()
+    os.fsync(file)
 
 
 def _write_rest(folder: Path, made: Prepared) -> None:
@@ -209,27 +261,44 @@ def _write_rest(folder: Path, made: Prepared) -> None:
 
 def _in_memory(plan: Plan) -> Prepared:
     images = np.empty(plan.shape, np.uint8)
-    made = _described(images, _filled(images.__setitem__, plan), plan)
+
+    def put(rows: Sequence[int], some: list[np.ndarray]) -> None:
+        for row, image in zip(rows, some, strict=True):
+            images[row] = image
+
+    made = _described(images, _filled(put, plan, in_threads), plan)
     made.images.setflags(write=False)
     return made
 
 
-def _filled(put: Callable[[int, np.ndarray], object], plan: Plan) -> np.ndarray:
-    """Hand every row to ``put``, by several threads; digests (n,) S16, b"" for rows that are left out."""
+def _filled(put: Put, plan: Plan, share: Share) -> np.ndarray:
+    """Hand every row to ``put``, as ``share`` shares the work; digests (n,) S16, b"" for rows left out."""
     pixels = np.zeros(plan.shape[0], "S16")
-
-    def keep(block: Block) -> int:
-        rows, images = block
-        for row, image in zip(rows, images, strict=True):
-            whole = np.ascontiguousarray(image, np.uint8).reshape(plan.shape[1:])
-            put(row, whole)
-            pixels[row] = hashlib.blake2b(whole.data, digest_size=16).digest()
-        return len(rows)
-
+    keep = partial(_keep, put, plan.shape[1:], plan.decode)
     with bar("decoding", plan.shape[0]) as advance:
-        for count in in_threads(keep, plan.blocks):
-            advance(count)
+        for kept in share(keep, plan.blocks):
+            pixels[kept.rows] = kept.pixels
+            for row, reason in kept.broken.items():
+                assert plan.broken is not None  # or nothing could be broken
+                plan.broken(row, reason)
+            advance(len(kept.rows))
     return pixels
+
+
+class _Kept(NamedTuple):
+    """Rows that were written, digests of their images, and why others have none."""
+
+    rows: list[int]
+    pixels: list[bytes]
+    broken: dict[int, str]
+
+
+def _keep(put: Put, shape: tuple[int, ...], decode: Callable[[Any], Decoded] | None, block: Any) -> _Kept:
+    rows, images, broken = (*block, {}) if decode is None else decode(block)
+    whole = [np.ascontiguousarray(image, np.uint8).reshape(shape) for image in images]
+    put(rows, whole)
+    digests = [hashlib.blake2b(image.data, digest_size=16).digest() for image in whole]
+    return _Kept(list(rows), digests, broken)
 
 
 def _described(images: np.ndarray, pixels: np.ndarray, plan: Plan) -> Prepared:

@@ -13,12 +13,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield ``work(item)`` of each item, in their order, with one thread a core.
+def in_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], *, count: int | None = None
+) -> Iterator[Result]:
+    """Yield ``work(item)`` of each item, in their order, with ``count`` threads, or else one a core.
 
     Items are taken by the caller's own thread, at most two a thread ahead of what it has been given.
     """
-    threads, items = cores(), iter(items)
+    threads, items = cores() if count is None else count, iter(items)
     pool = ThreadPoolExecutor(threads)
     try:
         ahead: deque[Future[Result]] = deque()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -11,10 +12,10 @@ import numpy as np
 
 from lossbench.datasets.collection import Collection
 from lossbench.datasets.dataset import Dataset
-from lossbench.datasets.decoding import Pixels, decode_all
+from lossbench.datasets.decoding import Encoded, Pixels, chunks, decode_chunk
 from lossbench.datasets.items import Items, Labels
 from lossbench.datasets.options import digest_of, divided_fingerprint
-from lossbench.datasets.prepared import Block, Plan, prepared
+from lossbench.datasets.prepared import Plan, prepared
 from lossbench.validate import check_range
 
 # Raise it whenever the same items and options would give other pixels, labels or names.
@@ -110,25 +111,24 @@ class TorchDataset:
         if "test" in lengths:
             columns["given"] = np.repeat(list(lengths), list(lengths.values()))
         names: list[str] = []
-        shape = (len(places), *self._pixels.shape)
-        return Plan(shape, columns, names, self._blocks(columns["labels"], names))
-
-    def _blocks(self, labels: np.ndarray, names: list[str]) -> Iterator[Block]:
-        """Decoded images. Nobody knows ``labels`` and ``names`` before: they are filled in on the way."""
         rows = [(items, row) for items in self._items.values() for row in range(len(items))]
-        known = Labels()
 
-        def encoded() -> Iterator[tuple[int, bytes]]:
-            for place, (items, row) in enumerate(rows):
-                image, label = items.read(row)
-                labels[place] = known.number(label, items.where(row))
-                yield place, image
+        def broken(place: int, reason: str) -> None:
+            items, row = rows[place]
+            raise ValueError(f"{items.where(row)}: {reason}")
 
-        for decoded in decode_all(encoded(), self._pixels):
-            for place, reason in decoded.broken.items():
-                items, row = rows[place]
-                raise ValueError(f"{items.where(row)}: {reason}")
-            yield decoded.rows, decoded.images
-        order, in_order = known.sorted()
-        labels[:] = order[labels]
-        names += in_order
+        shape, decode = (len(places), *self._pixels.shape), partial(decode_chunk, self._pixels)
+        blocks = chunks(_encoded(rows, columns["labels"], names), least=math.prod(self._pixels.shape))
+        return Plan(shape, columns, names, blocks, decode=decode, broken=broken)
+
+
+def _encoded(rows: list[tuple[Items, int]], labels: np.ndarray, names: list[str]) -> Iterator[Encoded]:
+    """Images. Nobody knows ``labels`` and ``names`` before: they are filled in on the way."""
+    known = Labels()
+    for place, (items, row) in enumerate(rows):
+        image, label = items.read(row)
+        labels[place] = known.number(label, items.where(row))
+        yield place, image
+    order, in_order = known.sorted()
+    labels[:] = order[labels]
+    names += in_order

@@ -132,11 +132,13 @@ def preparing(quick: bool) -> Iterator[Row]:
             "bare": decode_by_hand,
             "processes": partial(pool.starmap, decode_by_hand, shares, chunksize=1),
         }
-        taken = turns(sides, 1 if quick else 3)
+        taken = turns(sides, 1 if quick else 5)
     what = f"{len(encoded()):,} JPEGs to {HEIGHT}x{WIDTH} RGB"
     bare = [seconds / CORES for seconds in taken["bare"]]
-    line = f"{what} on disk with {CORES} threads, beside Pillow in one thread / {CORES}, s"
+    line = f"{what} on disk with {CORES} processes, beside Pillow in one thread / {CORES}, s"
     yield beside(line, taken["ours"], bare, 1.5)
+    line = f"{what} on disk with {CORES} processes, beside Pillow in {CORES} processes, nothing kept, s"
+    yield beside(line, taken["ours"], taken["processes"])
     line = f"{what} by Pillow in {CORES} processes, nothing kept, beside one thread / {CORES}, s"
     yield beside(line, taken["processes"], bare)
 

@@ -108,24 +108,15 @@ def decoded(block):
     return Decoded(kept, [ROWS[row % 7] for row in kept], broken)
 
 
-@pytest.mark.parametrize("large", [True, False])
 @pytest.mark.parametrize("many", [1, 100])
-def test_what_is_decoded_does_not_depend_on_who_decodes_it(monkeypatch, large, many):
+def test_what_is_decoded_does_not_depend_on_who_decodes_it(monkeypatch, many):
     monkeypatch.setattr(prepared, "_MANY", many)
     broken = {}
     whole = plan()
     blocks = ([row] for row in reversed(range(7)))
     made = Plan(ROWS.shape, whole.columns, NAMES, blocks, decode=decoded, broken=broken.__setitem__)
-    check_rows(prepared.prepared("a", KEY, lambda: made, large=large), [0, 1, 2, 4, 5])
+    check_rows(prepared.prepared("a", KEY, lambda: made), [0, 1, 2, 4, 5])
     assert broken == {3: "is cut short", 6: "is cut short"}
-
-
-def test_an_archive_is_large_by_its_size(tmp_path):
-    for size, is_large in ((1 << 24, True), ((1 << 24) - 1, False)):
-        with (tmp_path / "faces.tar").open("wb") as file:
-            file.truncate(size)
-        assert prepared.is_large(tmp_path / "faces.tar") == is_large
-    assert not prepared.is_large(tmp_path)
 
 
 def test_another_key_is_another_folder():

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import lossbench
-from lossbench.datasets.processes import LostProcessError, Processes
+from lossbench.datasets.processes import LostProcessError, in_processes
 from tests.datasets.children import children, linux
 
 
@@ -35,15 +35,12 @@ def killed(item: int) -> None:
 
 
 def test_results_come_in_the_order_of_the_items():
-    with Processes(2) as processes:
-        assert list(processes.share(negated, range(20))) == [-item for item in range(20)]
-        assert list(processes.share(abs, [-1, -2])) == [1, 2]  # the same processes, other work
-        assert list(processes.share(abs, [])) == []
+    assert list(in_processes(negated, range(20), count=2)) == [-item for item in range(20)]
+    assert list(in_processes(negated, [], count=1)) == []
 
 
 def test_the_work_is_shared_and_what_it_prints_is_no_answer(capfd):
-    with Processes(2) as processes:
-        found = list(processes.share(told, range(20)))
+    found = list(in_processes(told, range(20), count=2))
     assert [item for item, _ in found] == list(range(20))
     assert len({pid for _, pid in found} - {os.getpid()}) == 2
     assert "no answer" in capfd.readouterr().err
@@ -51,31 +48,27 @@ def test_the_work_is_shared_and_what_it_prints_is_no_answer(capfd):
 
 @linux
 def test_they_end_when_they_are_left():
-    with Processes(2) as processes:
-        assert not children()
-        processes.start()
-        assert len(children()) == 2
-        processes.start()
-        assert len(children()) == 2
+    results = in_processes(negated, range(100), count=2)
+    assert not children()
+    next(results)
+    assert len(children()) == 2
+    results.close()
     assert not children()
 
 
 @linux
 def test_a_failure_is_raised_here():
-    with Processes(2) as processes, pytest.raises(ValueError, match="item 4"):
-        list(processes.share(refused, range(100)))
+    with pytest.raises(ValueError, match="item 4"):
+        list(in_processes(refused, range(100), count=2))
     assert not children()
 
 
 @linux
 def test_a_killed_process_is_told_in_one_line():
-    with (
-        Processes(1) as processes,
-        pytest.raises(
-            LostProcessError, match=r"^a process .* was killed \(-9\), perhaps for want of memory$"
-        ),
+    with pytest.raises(
+        LostProcessError, match=r"^a process .* was killed \(-9\), perhaps for want of memory$"
     ):
-        list(processes.share(killed, range(3)))
+        list(in_processes(killed, range(3), count=1))
     assert not children()
 
 
@@ -83,9 +76,8 @@ def test_the_script_that_runs_is_not_run_again(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "print('once')\n"
-        "from lossbench.datasets.processes import Processes\n"
-        "with Processes(2) as processes:\n"
-        "    print(list(processes.share(abs, [-1, -2])))\n"
+        "from lossbench.datasets.processes import in_processes\n"
+        "print(list(in_processes(abs, [-1, -2], count=2)))\n"
     )
     (tmp_path / "pickle.py").write_text("raise SystemExit('a file of the folder one works in')")
     environment = {**os.environ, "PYTHONPATH": str(Path(lossbench.__file__).parents[1])}

@@ -18,7 +18,7 @@ from lossbench.datasets.dataset import Dataset
 from lossbench.datasets.decoding import Pixels, chunks, decode_chunk
 from lossbench.datasets.folders import Found
 from lossbench.datasets.options import digest_of, divided_fingerprint
-from lossbench.datasets.prepared import Plan, Prepared, is_large, prepared
+from lossbench.datasets.prepared import Plan, Prepared, prepared
 from lossbench.readers.archives import each_file
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class ImageFiles(ABC):
         return replace(dataset, facts={**dataset.facts, **{key: n for key, n in counts.items() if n}})
 
     def _stored(self) -> Prepared:
-        stored = prepared(self._name(), self._key(), self._plan, large=is_large(self.place))
+        stored = prepared(self._name(), self._key(), self._plan)
         if stored.facts["broken"] and not self.skip_broken:
             raise ValueError(f"{self._told(stored.facts)}; dataset.source.skip_broken=true leaves them out")
         return stored

@@ -18,7 +18,7 @@ from lossbench.datasets.dataset import Dataset
 from lossbench.datasets.decoding import Pixels, chunks, decode_chunk
 from lossbench.datasets.folders import content_key
 from lossbench.datasets.options import digest_of, divided_fingerprint
-from lossbench.datasets.prepared import Plan, is_large, prepared
+from lossbench.datasets.prepared import Plan, prepared
 from lossbench.datasets.progress import bar
 from lossbench.datasets.streaming import EncodedImages
 from lossbench.readers import RecordFile
@@ -76,8 +76,7 @@ class InsightFace:
         size = len(records.images) * math.prod(self._pixels.shape)
         if size > self.decoded_limit * 1e9:
             return self._encoded(records)
-        large = is_large(records.path)
-        return prepared(self._name(), self._key(), lambda: self._plan(records), large=large).collection()
+        return prepared(self._name(), self._key(), lambda: self._plan(records)).collection()
 
     @property
     def _pixels(self) -> Pixels:

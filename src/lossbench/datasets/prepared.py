@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from lossbench.datasets.cache import Arrays, cache_folder, digest, one_line, report_unwritable
 from lossbench.datasets.collection import Collection
 from lossbench.datasets.decoding import Decoded
-from lossbench.datasets.processes import Processes
+from lossbench.datasets.processes import in_processes
 from lossbench.datasets.progress import bar
 from lossbench.datasets.threads import in_threads
 
@@ -38,7 +38,6 @@ Share = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]  # as ``i
 _IMAGES = "images.npy"
 _FACTS = "facts.json"
 _MANY = 2048  # images for which it pays to start processes
-_LARGE = 1 << 24  # bytes of as many
 _SENT_EVERY = 0.2  # seconds
 
 
@@ -81,15 +80,13 @@ class Prepared:
         return Collection(self.images, names=self.names, sha256=self.sha256, **self.columns)
 
 
-def prepared(name: str, key: str, plan: Callable[[], Plan], *, large: bool = False) -> Prepared:
+def prepared(name: str, key: str, plan: Callable[[], Plan]) -> Prepared:
     """What is stored under ``key``, or else what ``plan`` makes, which is then stored.
 
-    name: begins the folder's name, for people. key: digest (hex) of all that decides the result. large: let
-    processes that decode start while ``plan`` lists what there is.
-
-    One process prepares a key while others wait for it; what it leaves when it is killed is never read. A
-    damaged folder is reported in one line and made again; a cache that cannot be written is reported once and
-    the images stay in memory.
+    name: begins the folder's name, for people. key: digest (hex) of all that decides the result. One process
+    prepares a key while others wait for it; what it leaves when it is killed is never read. A damaged folder
+    is reported in one line and made again; a cache that cannot be written is reported once and the images
+    stay in memory.
 
     Raises:
         ValueError: in one line, if the disk has no room; whatever ``plan`` raises.
@@ -102,13 +99,8 @@ def prepared(name: str, key: str, plan: Callable[[], Plan], *, large: bool = Fal
             # another process may have made it meanwhile
             found = _open(folder, report=True) if writable else None
             if found is None:
-                found = _store(folder, plan, large) if writable else _in_memory(plan())
+                found = _store(folder, plan()) if writable else _in_memory(plan())
     return found
-
-
-def is_large(file: Path) -> bool:
-    """Whether an archive of images, by its size, is worth processes that decode it."""
-    return file.is_file() and file.stat().st_size >= _LARGE
 
 
 def _open(folder: Path, *, report: bool = False) -> Prepared | None:
@@ -150,16 +142,7 @@ def _locked(folder: Path) -> Iterator[bool]:
         lock.release()
 
 
-def _store(folder: Path, make: Callable[[], Plan], large: bool) -> Prepared:
-    with Processes() as processes:
-        if large:
-            processes.start()
-        plan = make()
-        many = plan.decode is not None and plan.shape[0] >= _MANY
-        return _stored(folder, plan, processes.share if many or large else in_threads)
-
-
-def _stored(folder: Path, plan: Plan, share: Share) -> Prepared:
+def _store(folder: Path, plan: Plan) -> Prepared:
     """Write beside ``folder``, then rename: nobody ever opens half a folder."""
     unfinished = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -167,7 +150,7 @@ def _stored(folder: Path, plan: Plan, share: Share) -> Prepared:
     _check_room(folder.parent, math.prod(plan.shape))
     try:
         unfinished.mkdir()
-        pixels = _write_images(unfinished / _IMAGES, plan, share)
+        pixels = _write_images(unfinished / _IMAGES, plan)
         images = np.load(unfinished / _IMAGES, mmap_mode="r+")
         made = _described(images, pixels, plan)
         if len(made.images) < len(images):
@@ -209,7 +192,7 @@ def _check_room(cache: Path, needed: int) -> None:
         )
 
 
-def _write_images(path: Path, plan: Plan, share: Share) -> np.ndarray:
+def _write_images(path: Path, plan: Plan) -> np.ndarray:
     """Write an .npy file; what ``_filled`` returns. Through a memory map it takes three times as long."""
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": plan.shape}
@@ -217,6 +200,8 @@ def _write_images(path: Path, plan: Plan, share: Share) -> np.ndarray:
         start = file.tell()
         file.truncate(start + math.prod(plan.shape))
         file.flush()
+        many = plan.decode is not None and plan.shape[0] >= _MANY
+        share: Share = in_processes if many else in_threads
         with _sent_to_disk(file.fileno()):
             return _filled(partial(_put, path, start), plan, share)
 

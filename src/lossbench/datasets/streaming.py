@@ -12,7 +12,7 @@ import numpy as np
 
 from lossbench.config import ConfigError
 from lossbench.datasets.decoding import Pixels
-from lossbench.datasets.processes import LostProcessError, Processes
+from lossbench.datasets.processes import LostProcessError, in_processes
 from lossbench.readers.recordio.framing import read_record
 from lossbench.readers.recordio.payload import unpacked
 
@@ -78,17 +78,15 @@ def read_ahead(images: EncodedImages, batches: Iterable[np.ndarray], workers: in
         ConfigError: in one line, for a damaged record or image, and if a process was killed.
     """
     try:
-        yield from _ahead(images, batches, workers) if workers else (images[rows] for rows in batches)
+        if workers:
+            decode = partial(_decoded, images.path, pixels=images.pixels)
+            yield from in_processes(decode, (images.offsets[rows] for rows in batches), count=workers)
+        else:
+            yield from (images[rows] for rows in batches)
     except LostProcessError as error:
         raise ConfigError(f"{images.path}: {error}") from error
     except (ValueError, OSError) as error:
         raise ConfigError(" ".join(str(error).split())) from error
-
-
-def _ahead(images: EncodedImages, batches: Iterable[np.ndarray], workers: int) -> Iterator[np.ndarray]:
-    with Processes(workers) as processes:
-        decode = partial(_decoded, images.path, pixels=images.pixels)
-        yield from processes.share(decode, (images.offsets[rows] for rows in batches))
 
 
 def _decoded(path: Path, offsets: np.ndarray, *, pixels: Pixels) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lossbench.command import finish
+from lossbench.data import checking
 from lossbench.data.__main__ import main
 from lossbench.data.checking import find_faults
 from lossbench.data.contents import contents
@@ -53,6 +54,13 @@ def kinds(path: Path) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("write", [write_folder, write_tar, write_zip])
 def test_every_fault_is_found_once_in_folders_and_archives(tmp_path: Path, write) -> None:
     assert sorted(kinds(write(tmp_path / "set", FAULTY))) == sorted(EXPECTED)
+
+
+def test_processes_find_what_threads_find(tmp_path: Path, monkeypatch) -> None:
+    path = write_zip(tmp_path / "set", FAULTY)
+    found = list(find_faults(contents(path)))
+    monkeypatch.setattr(checking, "MANY", 1)
+    assert list(find_faults(contents(path))) == found
 
 
 def test_damaged_members_of_a_zip_are_named_and_the_others_read(tmp_path: Path, capsys) -> None:
@@ -185,7 +193,8 @@ def test_ctrl_c_is_one_line(tmp_path: Path, capsys, monkeypatch) -> None:
     assert capsys.readouterr().err == "lossbench.data: stopped\n"
 
 
-def test_memory_holds_a_few_chunks_at_a_time(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("told", [1, 10_000])  # threads and processes
+def test_memory_holds_a_few_chunks_at_a_time(told: int) -> None:
     read = 0
     seen = []
 
@@ -195,9 +204,7 @@ def test_memory_holds_a_few_chunks_at_a_time(tmp_path: Path, monkeypatch) -> Non
             read += 1
             yield row, b""
 
-    from lossbench.data import checking
-
-    for done, _ in enumerate(checking._examined(counted())):
+    for done, _ in enumerate(checking._examined(counted(), told)):
         seen.append(read - done)
     assert len(seen) == 10_000
     assert max(seen) <= 512 * (2 * cores() + 1)

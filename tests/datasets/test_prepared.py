@@ -110,7 +110,7 @@ def decoded(block):
 
 @pytest.mark.parametrize("many", [1, 100])
 def test_what_is_decoded_does_not_depend_on_who_decodes_it(monkeypatch, many):
-    monkeypatch.setattr(prepared, "_MANY", many)
+    monkeypatch.setattr(prepared, "MANY", many)
     broken = {}
     whole = plan()
     blocks = ([row] for row in reversed(range(7)))

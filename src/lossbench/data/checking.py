@@ -17,6 +17,7 @@ from rich.text import Text
 from lossbench.data.contents import Contents, contents
 from lossbench.data.examining import UNREADABLE, Examined, examined
 from lossbench.datasets.decoding import Encoded, chunks
+from lossbench.datasets.processes import MANY, in_processes
 from lossbench.datasets.progress import bar
 from lossbench.datasets.threads import in_threads
 
@@ -61,7 +62,7 @@ def find_faults(found: Contents) -> Iterator[Finding]:
     pixels = np.zeros(len(found.files), "S16")
     remarks: dict[int, dict[str, str]] = {}
     with bar("reading", len(found.files)) as advance:
-        for row, result in _examined(found.read()):
+        for row, result in _examined(found.read(), len(found.files)):
             pixels[row] = result.pixels
             if result.remarks:
                 remarks[row] = result.remarks
@@ -75,8 +76,9 @@ def find_faults(found: Contents) -> Iterator[Finding]:
         yield Finding("passed over", "", "", f"{count:,} files: {reason}")
 
 
-def _examined(encoded: Iterable[Encoded]) -> Iterator[tuple[int, Examined]]:
-    for examined_chunk in in_threads(_looked_at, chunks(encoded, least=_LEAST)):
+def _examined(encoded: Iterable[Encoded], count: int) -> Iterator[tuple[int, Examined]]:
+    share = in_processes if count >= MANY else in_threads
+    for examined_chunk in share(_looked_at, chunks(encoded, least=_LEAST)):
         yield from examined_chunk
 
 

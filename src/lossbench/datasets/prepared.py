@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from lossbench.datasets.cache import Arrays, cache_folder, digest, one_line, report_unwritable
 from lossbench.datasets.collection import Collection
 from lossbench.datasets.decoding import Decoded
-from lossbench.datasets.processes import in_processes
+from lossbench.datasets.processes import MANY, in_processes
 from lossbench.datasets.progress import bar
 from lossbench.datasets.threads import in_threads
 
@@ -37,7 +37,6 @@ Share = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]  # as ``i
 
 _IMAGES = "images.npy"
 _FACTS = "facts.json"
-_MANY = 2048  # images for which it pays to start processes
 _SENT_EVERY = 0.2  # seconds
 
 
@@ -200,7 +199,7 @@ def _write_images(path: Path, plan: Plan) -> np.ndarray:
         start = file.tell()
         file.truncate(start + math.prod(plan.shape))
         file.flush()
-        many = plan.decode is not None and plan.shape[0] >= _MANY
+        many = plan.decode is not None and plan.shape[0] >= MANY
         share: Share = in_processes if many else in_threads
         with _sent_to_disk(file.fileno()):
             return _filled(partial(_put, path, start), plan, share)

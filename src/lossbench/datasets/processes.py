@@ -16,6 +16,7 @@ from lossbench.datasets.threads import cores, in_threads
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+MANY = 2048  # images for which it pays to start processes
 _MOST = 16  # more than one reader can keep busy
 _START = """
 import pickle, sys

@@ -181,7 +181,7 @@ def test_ctrl_c_ends_all_processes_without_a_word_from_them(script):
     pids = children(script.pid)
     assert len(pids) == 2
     os.killpg(script.pid, signal.SIGINT)  # as a terminal does
-    assert script.wait(10) == 1
+    assert script.wait(60) == 1
     assert script.stderr.read() == "interrupted\n"
     assert not any(map(alive, pids))
 
@@ -192,5 +192,5 @@ def test_processes_end_when_their_parent_is_killed(script):
     pids = children(script.pid)
     assert len(pids) == 2
     script.kill()
-    script.wait(10)
+    script.wait(60)
     assert end_soon(pids)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import mmap
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from itertools import islice
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
 
 from lossbench.config import ConfigError
 from lossbench.datasets.decoding import Pixels
-from lossbench.datasets.processes import LostProcessError, in_processes
 from lossbench.readers.recordio.framing import read_record
 from lossbench.readers.recordio.payload import unpacked
 
@@ -50,7 +58,7 @@ class EncodedImages:
         return len(self.offsets)
 
     def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
-        return _decoded(self.path, self.offsets[index], pixels=self.pixels)
+        return _decoded(self.path, self.offsets[index], self.pixels)
 
 
 def block_order(count: int, *, seed: int, block: int = BLOCK, window: int = WINDOW) -> np.ndarray:
@@ -78,18 +86,48 @@ def read_ahead(images: EncodedImages, batches: Iterable[np.ndarray], workers: in
         ConfigError: in one line, for a damaged record or image, and if a process was killed.
     """
     try:
-        if workers:
-            decode = partial(_decoded, images.path, pixels=images.pixels)
-            yield from in_processes(decode, (images.offsets[rows] for rows in batches), count=workers)
-        else:
-            yield from (images[rows] for rows in batches)
-    except LostProcessError as error:
-        raise ConfigError(f"{images.path}: {error}") from error
+        yield from _ahead(images, batches, workers) if workers else (images[rows] for rows in batches)
+    except BrokenProcessPool as error:
+        raise ConfigError(
+            f"{images.path}: a process that decodes images was killed, perhaps for want of memory"
+        ) from error
     except (ValueError, OSError) as error:
         raise ConfigError(" ".join(str(error).split())) from error
 
 
-def _decoded(path: Path, offsets: np.ndarray, *, pixels: Pixels) -> np.ndarray:
+def _ahead(images: EncodedImages, batches: Iterable[np.ndarray], workers: int) -> Iterator[np.ndarray]:
+    jobs = (images.offsets[rows] for rows in batches)
+    # A fork of a process with threads, which training has, may hang.
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, _obey_parent)
+
+    def submitted(count: int) -> list[Future[np.ndarray]]:
+        return [pool.submit(_decoded, images.path, some, images.pixels) for some in islice(jobs, count)]
+
+    try:
+        with _deaf():  # the first jobs start the processes
+            ahead = deque(submitted(2 * workers))
+        while ahead:
+            yield ahead.popleft().result()
+            ahead.extend(submitted(1))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C from their first moment; for so long, so does this one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _decoded(path: Path, offsets: np.ndarray, pixels: Pixels) -> np.ndarray:
     """Images (k, h, w, c) uint8 of the records that begin at ``offsets``."""
     decoded = np.empty((len(offsets), *pixels.shape), dtype=np.uint8)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -110,3 +148,16 @@ def _fetch(data: mmap.mmap, offsets: np.ndarray) -> None:
         data.madvise(mmap.MADV_RANDOM)  # no reading ahead of one's own, which may be megabytes
         for piece in np.unique(offsets // _PIECE).tolist():
             data.madvise(mmap.MADV_WILLNEED, piece * _PIECE, min(_PIECE, len(data) - piece * _PIECE))
+
+
+def _obey_parent() -> None:
+    """Leave Ctrl-C to the parent, and end with it even if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this runs in children only
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
